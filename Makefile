@@ -1,0 +1,80 @@
+# What can be done here. `make` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= ../shared/data
+MINUTES ?= 20
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup run demo test check format lint types imports unit integration acceptance bench train lock clean
+
+help: ## list what can be done
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.runtime ## set up .venv with the command in it
+
+run: setup ## start everything on embedded defaults (DICOM 11112, dashboard 8080)
+	$(BIN)/myoscreen serve
+
+demo: ## start everything and play the phantom (or SERIES=folder) through it; ONCE=1 ends when it came back
+	@start=$$(date +%s); $(MAKE) --no-print-directory setup; echo "installation: $$(( $$(date +%s) - start )) s"
+	$(BIN)/myoscreen demo $(if $(SERIES),--series "$(SERIES)") $(if $(ONCE),--once)
+
+test: test-setup ## set up what tests need, and run every test
+	$(BIN)/python -m pytest
+
+check: test-setup ## format, lint, types, import contracts, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+format: test-setup ## put the code into the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+unit: test-setup ## run the tests that touch memory only
+	$(BIN)/python -m pytest tests/unit
+
+bench: test-setup ## measure, as ratios side by side in one run
+	$(BIN)/python -m tests.bench
+
+train: ## rebuild the network from DATA=folder (own environment, torch)
+	test -x .venv-train/bin/python || $(PYTHON) -m venv .venv-train
+	.venv-train/bin/pip install --quiet --group training numpy scipy onnxruntime
+	.venv-train/bin/python -m models.training.train --data "$(DATA)" --out models/paraspinal --minutes $(MINUTES)
+
+lock: test-setup ## resolve the requirement files again
+	$(BIN)/pip install --quiet uv
+	for set in "runtime:pyproject.toml" "build:--group build" "test:pyproject.toml --group test --group build"; do \
+	  $(BIN)/uv pip compile $${set#*:} --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-annotate --quiet $$([ $${set%%:*} = runtime ] || echo -c requirements/runtime.txt) \
+	    --output-file requirements/$${set%%:*}.txt; done
+
+clean: ## remove what was built (not the data of a running service)
+	rm -rf $(VENV) .venv-train dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage
+
+.PHONY: test-setup
+test-setup: $(VENV)/.test $(VENV)/.packages
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements/runtime.txt requirements/build.txt pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --require-hashes -r requirements/runtime.txt
+	$(BIN)/pip install --quiet --require-hashes -r requirements/build.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt $(VENV)/.runtime
+	$(BIN)/pip install --quiet --require-hashes -r requirements/test.txt
+	@touch $@
+
+$(VENV)/.packages: deploy/debian-packages.txt | $(VENV)/bin/python
+	@PACKAGES="$$(grep -v '^#' $<)" bash tests/install_packages.sh
+	@touch $@

@@ -1,0 +1,1 @@
+"""How the shipped network is made: synthetic images, training, evaluation and export."""

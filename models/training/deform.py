@@ -1,0 +1,104 @@
+"""Deformation of an anatomy and fat infiltration of its compartments."""
+
+import numpy as np
+from scipy import ndimage
+
+from models.training.noise import smooth, streaks
+from models.training.tissues import Anatomy, Bools, Codes, Floats, Sample, Tissue
+
+#: Rows and columns that are kept of the reference slice: 280 mm by 360 mm.
+STORED = (224, 288)
+
+
+def deform(anatomy: Anatomy, rng: np.random.Generator) -> Sample:
+    """One variant of an anatomy: other size, posture, muscle bulk and fat."""
+    rows, columns = _places(anatomy, rng)
+    grid = np.rint(rows).astype(np.int32), np.rint(columns).astype(np.int32)
+    high, wide = anatomy.tissue.shape
+    outside = (grid[0] < 0) | (grid[0] >= high) | (grid[1] < 0) | (grid[1] >= wide)
+    index = np.clip(grid[0], 0, high - 1), np.clip(grid[1], 0, wide - 1)
+    tissue, label = anatomy.tissue[index], anatomy.label[index]
+    tissue[outside], label[outside] = Tissue.AIR, 0
+    return Sample(tissue, label, _infiltrate(tissue, label, rng))
+
+
+def _places(anatomy: Anatomy, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Row and column in the anatomy for each pixel of the result."""
+    full = anatomy.tissue.shape
+    down, across = np.indices(STORED, dtype=np.float32)
+    down += (full[0] - STORED[0]) - np.float32(anatomy.canal[0])
+    across += (full[1] - STORED[1]) / 2 - np.float32(anatomy.canal[1])
+    angle = np.deg2rad(rng.normal(0.0, 4.0))
+    zoom = np.exp(-rng.normal(0.0, 0.13))
+    stretch = np.exp(rng.normal(0.0, 0.06))
+    shear = rng.normal(0.0, 0.03)
+    rows = zoom * stretch * (np.cos(angle) * down + np.sin(angle) * across)
+    columns = zoom / stretch * (np.cos(angle) * across - np.sin(angle) * down + shear * down)
+    for knots, amplitude in (((4, 5), rng.uniform(0.0, 4.5)), ((13, 16), rng.uniform(0.0, 1.0))):
+        rows += amplitude * smooth(STORED, knots, rng)
+        columns += amplitude * smooth(STORED, knots, rng)
+    _swell(rows, columns, anatomy, rng)
+    rows += np.float32(anatomy.canal[0])
+    columns += np.float32(anatomy.canal[1])
+    return rows, columns
+
+
+def _swell(rows: Floats, columns: Floats, anatomy: Anatomy, rng: np.random.Generator) -> None:
+    """Make each compartment larger or smaller around its own middle."""
+    both = rng.normal(0.0, 0.10)
+    for side in (1, 2):
+        places = np.argwhere(anatomy.label == side)
+        if len(places) == 0:
+            continue
+        middle = places.mean(0) - np.array(anatomy.canal)
+        down, across = rows - np.float32(middle[0]), columns - np.float32(middle[1])
+        strength = np.float32(both + rng.normal(0.0, 0.07))
+        fade = strength * np.exp(-(down * down + across * across) / np.float32(2 * 24.0**2))
+        rows -= fade * down
+        columns -= fade * across
+
+
+def _infiltrate(tissue: Codes, label: Codes, rng: np.random.Generator) -> Codes:
+    """Share of fat in each pixel of the compartments: streaks, lobules, septa, deep multifidus."""
+    result = np.zeros(label.shape, np.uint8)
+    common = _fat_share(rng)
+    for side in (1, 2):
+        inside = label == side
+        if np.count_nonzero(inside) < 40:
+            continue
+        share = common if rng.random() < 0.7 else _fat_share(rng)
+        result[inside] = _fat_of(inside, tissue, share, rng)
+    diffuse = rng.uniform(0.0, 0.10) * 255
+    muscle = label > 0
+    raised = result[muscle] + diffuse * (1 - result[muscle] / 255.0)
+    result[muscle] = np.clip(raised, 0, 255).astype(np.uint8)
+    return result
+
+
+def _fat_share(rng: np.random.Generator) -> float:
+    """Share of a compartment that is fat: lean people and fatty ones, up to about two thirds."""
+    if rng.random() < 0.35:
+        return float(rng.uniform(0.0, 0.04))
+    return float(rng.beta(1.4, 6.0))
+
+
+def _fat_of(inside: Bools, tissue: Codes, share: float, rng: np.random.Generator) -> Codes:
+    """Fat shares of the pixels of one compartment."""
+    rows, columns = np.where(inside)
+    window = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    crop, size = inside[window], inside[window].shape
+    long, thin = rng.uniform(1.2, 4.0), rng.uniform(0.6, 1.4)
+    score = rng.uniform(0.2, 1.0) * streaks(size, (long, thin), rng)
+    score += rng.uniform(0.2, 1.0) * streaks(size, (rng.uniform(1.5, 3.5),) * 2, rng)
+    score += rng.uniform(0.0, 0.8) * smooth(size, (3, 3), rng)
+    multifidus = (tissue[window] == Tissue.MULTIFIDUS).astype(np.float32)
+    score += rng.uniform(-0.2, 1.2) * ndimage.gaussian_filter(multifidus, 2.0)
+    edge = ndimage.distance_transform_edt(np.pad(crop, 1))[1:-1, 1:-1]
+    # Most fat keeps off the edge: fat there can belong to either side of the boundary.
+    score += rng.uniform(-1.5, 0.4) * np.exp(-edge / 1.5).astype(np.float32)
+    values = score[crop]
+    limit = np.quantile(values, 1.0 - share)
+    sharp = rng.uniform(3.0, 12.0) / (values.std() + 1e-6)
+    fat = 1.0 / (1.0 + np.exp(-np.clip(sharp * (values - limit), -30, 30)))
+    share_of_pixel: Codes = (fat * 255).astype(np.uint8)
+    return share_of_pixel

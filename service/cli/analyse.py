@@ -1,0 +1,47 @@
+"""`myoscreen analyse`: folders of DICOM in, findings out, without any server."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service import files
+from service.cli.workshops import recipe_from
+from service.pipeline.batch import analyse_paths, first_reasons, measures_table
+from service.settings import load
+
+#: Nothing was eligible or assessable: an answer, told apart from a failed call (1).
+NOTHING_MEASURED = 3
+
+
+def analyse(
+    paths: Annotated[list[Path], typer.Argument(help="Folders or files of DICOM.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that work side by side.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Leave finished results as they are.")] = False,
+    table: Annotated[Path | None, typer.Option(help="Also write one table of all measures (CSV).")] = None,
+) -> None:
+    """Analyse folders or files of DICOM into finding.json, seg.dcm, sr.dcm, capture.dcm and report.pdf.
+
+    Exit status: 0 something was measured, 3 nothing was eligible or assessable (the reason is
+    printed), 1 the call failed.
+    """
+    for path in paths:
+        if not path.exists():
+            typer.echo(f"myoscreen: there is nothing at {path}", err=True)
+            raise typer.Exit(1)
+    outcomes = analyse_paths(paths, out, recipe_from(load()), jobs=jobs, resume=resume)
+    if table is not None:
+        files.write_atomically(table, measures_table(out, outcomes))
+    measured = [outcome for outcome in outcomes if outcome.status == "measured"]
+    for outcome in measured:
+        typer.echo(f"measured: {out / (outcome.folder or '')}")
+    for line in first_reasons(outcomes):
+        typer.echo(line)
+    if not measured:
+        raise typer.Exit(NOTHING_MEASURED)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(analyse)

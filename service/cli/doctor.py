@@ -1,0 +1,97 @@
+"""`myoscreen doctor`: look at every part of this installation and say what is wrong with it."""
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+
+import typer
+
+from service import files
+from service.cli.workshops import recipe_from
+from service.db.session import require_current
+from service.dicom import scu
+from service.errors import ConfigurationError, ServiceError
+from service.settings import Settings, load
+
+Check = tuple[str, Callable[[], str]]
+BROKER_SECONDS = 3.0
+
+
+def doctor() -> None:
+    """Check settings, folders, database, network, norms, broker and peers; status 1 if anything is wrong."""
+    settings = load()
+    faults = 0
+    for name, look in _checks(settings):
+        try:
+            typer.echo(f"ok    {name}: {look()}")
+        except (ServiceError, OSError) as error:
+            faults += 1
+            text = error.reason.text if isinstance(error, ServiceError) else error.strerror or str(error)
+            typer.echo(f"fault {name}: {text}")
+    if faults:
+        raise typer.Exit(1)
+
+
+def _checks(settings: Settings) -> Iterator[Check]:
+    yield "home", lambda: _home(settings)
+    yield "disk", lambda: _disk(settings)
+    yield "database", lambda: _database(settings)
+    yield "network and norms", lambda: _workshop(settings)
+    yield "broker", lambda: _broker(settings)
+    for peer in settings.peer:
+        if peer.port is not None:
+            address = scu.Address(
+                host=peer.host, port=peer.port, ae_title=peer.ae_title, calling_ae=settings.ae_title
+            )
+            yield (
+                f"peer {peer.name}",
+                lambda address=address: f"answered in {scu.echo(address) * 1000:.0f} ms",
+            )
+
+
+def _home(settings: Settings) -> str:
+    files.make_private_dir(settings.home)
+    probe = settings.home / ".doctor"
+    files.write_atomically(probe, b"")
+    probe.unlink()
+    return f"{settings.home} can be written"
+
+
+def _disk(settings: Settings) -> str:
+    free_mb = shutil.disk_usage(settings.home).free // 2**20
+    if free_mb < settings.spool_min_free_mb:
+        raise ConfigurationError(
+            f"{free_mb} MB free, images are refused below {settings.spool_min_free_mb} MB."
+        )
+    return f"{free_mb} MB free"
+
+
+def _database(settings: Settings) -> str:
+    require_current(settings.resolved_database_url)
+    return "at the revision of this program"
+
+
+def _workshop(settings: Settings) -> str:
+    workshop = recipe_from(settings)()
+    card, segmenter = workshop.card, workshop.segmenter
+    norms = ", ".join(table.reference for table in workshop.norms) or "none"
+    policy = workshop.policy.reference
+    return f"{card.name}@{card.version} on {segmenter.provider}, norms {norms}, policy {policy}"
+
+
+def _broker(settings: Settings) -> str:
+    if settings.embedded_broker:
+        return "inside the worker process"
+    place = (
+        settings.resolved_broker_url.rpartition("@")[2].partition("://")[2] or settings.resolved_broker_url
+    )
+    host, _, port = place.partition("/")[0].rpartition(":")
+    if not port.isdigit():
+        raise ConfigurationError("BROKER_URL has no port.")
+    socket.create_connection((host.strip("[]"), int(port)), BROKER_SECONDS).close()
+    return "reachable"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(doctor)

@@ -1,0 +1,1 @@
+"""Arithmetic and rules: no clock, disk, network, log or settings."""

@@ -1,0 +1,204 @@
+"""One finding: everything that one analysis has to say, in the shape of finding.json.
+
+The names of the fields are the published names (schema ``myoscreen.finding/1``).
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from service.core.series import Contrast, Plane, Region, Sex
+from service.errors import Reason
+
+SCHEMA = "myoscreen.finding/1"
+
+Status = Literal["measured", "not_assessable", "not_eligible"]
+ScoreState = Literal["scored", "no_norm", "out_of_range", "missing_demographics"]
+FlagState = Literal["raised", "indeterminate", "not_raised", "not_evaluable"]
+Quadrant = Literal[
+    "high_imat_low_lmm", "high_imat_high_lmm", "low_imat_low_lmm", "low_imat_high_lmm", "between"
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """What exactly was measured, so that only like is compared with like."""
+
+    id: str
+    version: str
+    network: str
+    boundary_rule: str
+    fat_method: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesInput:
+    """One stack that went in, in its role."""
+
+    role: str
+    series_uid: str
+    stack: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesSection:
+    """The stack that was analysed."""
+
+    study_uid: str
+    series_uid: str
+    inputs: tuple[SeriesInput, ...]
+    plane: Plane
+    contrast: Contrast
+    region: Region
+    slices: int
+    coverage_mm: float
+    #: Slice step, row spacing, column spacing.
+    spacing_mm: tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonSection:
+    """Age, sex and height, each with the attribute that it was read from."""
+
+    age_years: float | None
+    age_source: str | None
+    sex: Sex | None
+    sex_source: str | None
+    height_m: float | None
+    height_source: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideMeasures:
+    """Measures of one side, or of both together. None where the contrast cannot tell fat from lean."""
+
+    compartment_ml: float
+    lmm_ml: float | None
+    imat_ml: float | None
+    #: Share of the compartment that is IMAT, from 0 to 1.
+    imat_fraction: float | None
+    mean_csa_cm2: float
+    mean_lean_csa_cm2: float | None
+    #: Mean signal fat fraction; Dixon pairs only.
+    fat_signal_fraction: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asymmetry:
+    """(left - right) / (left + right)."""
+
+    compartment_ml: float | None
+    imat_fraction: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfilePoint:
+    """One slice: where it lies, and the areas of each side."""
+
+    #: From the caudal end, cranial positive.
+    position_mm: float
+    left_lean_cm2: float | None
+    left_fat_cm2: float | None
+    right_lean_cm2: float | None
+    right_fat_cm2: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measures:
+    """All measures of one mask."""
+
+    left: SideMeasures
+    right: SideMeasures
+    total: SideMeasures
+    asymmetry: Asymmetry
+    #: lmm_ml / height_m^2.
+    lmm_height_index_ml_m2: float | None
+    profile: tuple[ProfilePoint, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One measure beside its norm; z is None unless ``state`` is "scored"."""
+
+    measure: str
+    value: float | None
+    value_ci95: tuple[float, float] | None
+    unit: str
+    state: ScoreState
+    reason: str | None
+    z: float | None
+    z_ci95: tuple[float, float] | None
+    percentile: float | None
+    percentile_ci95: tuple[float, float] | None
+    norm: str | None
+    norm_status: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag:
+    """One statement of the policy about the scores."""
+
+    code: str
+    state: FlagState
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualityCheck:
+    """One thing that was looked at before the result was released."""
+
+    check: str
+    passed: bool
+    detail: str
+    #: Set on the check "predicted_dice" only.
+    predicted_dice: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSection:
+    """Which network ran, and on what."""
+
+    name: str
+    version: str
+    sha256: str
+    provider: str
+    precision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """One object that was made from this finding."""
+
+    kind: str
+    sop_instance_uid: str
+    #: File name within the result folder.
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One result. A value that cannot be given is None, never left out or invented."""
+
+    status: Status
+    reasons: tuple[Reason, ...]
+    definition: Definition | None
+    series: SeriesSection | None
+    person: PersonSection | None
+    measures: Measures | None
+    scores: tuple[Score, ...]
+    flags: tuple[Flag, ...]
+    quadrant: Quadrant | None
+    quality: tuple[QualityCheck, ...]
+    model: ModelSection | None
+    #: Norm tables looked at, as "id@version (status)".
+    norms: tuple[str, ...]
+    policy: str | None
+    software: str
+    change: dict[str, Any] | None = None
+    supersedes: str | None = None
+    outputs: tuple[Output, ...] = ()
+    schema: str = SCHEMA
+
+    def as_dict(self) -> dict[str, Any]:
+        """The finding as plain values, ready for JSON."""
+        content = asdict(self)
+        return {"schema": content.pop("schema"), **content}

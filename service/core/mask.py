@@ -1,0 +1,33 @@
+"""The mask: which voxel is lean muscle or intermuscular fat, on which side of the patient."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.core.volume import Grid
+
+
+class Label(IntEnum):
+    """Voxel classes of a mask; the sides are the patient's."""
+
+    BACKGROUND = 0
+    LEAN_LEFT = 1
+    LEAN_RIGHT = 2
+    IMAT_LEFT = 3
+    IMAT_RIGHT = 4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mask:
+    """Labels of one stack on its own grid.
+
+    Without ``fat_separated`` the contrast could not tell fat from muscle: the two LEAN labels then
+    stand for the whole compartment, and there are no IMAT voxels.
+    """
+
+    #: ``Label`` values, uint8, shape ``grid.shape``.
+    labels: NDArray[np.uint8]
+    grid: Grid
+    fat_separated: bool

@@ -1,0 +1,68 @@
+"""What the headers say of one stack of images and of the person in it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Plane = Literal["axial", "coronal", "sagittal", "oblique"]
+Contrast = Literal[
+    "t2_tse",
+    "t2_haste",
+    "t1",
+    "water",
+    "fat",
+    "in_phase",
+    "opposed",
+    "fat_fraction",
+    "stir",
+    "other",
+]
+Region = Literal["cervical", "thoracic", "lumbar", "thoracolumbar", "whole_spine", "unknown"]
+Sex = Literal["M", "F"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    """Who was imaged, as far as scores need it; each value with the attribute it was read from."""
+
+    age_years: float | None = None
+    age_source: str | None = None
+    sex: Sex | None = None
+    sex_source: str | None = None
+    height_m: float | None = None
+    height_source: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackFacts:
+    """One geometric stack of one series, before any pixel was decoded."""
+
+    study_uid: str
+    series_uid: str
+    #: Number of the stack within its series, from 0 (several orientations or echoes give several).
+    stack: int
+    sop_class_uid: str
+    sop_instance_uids: tuple[str, ...]
+    modality: str
+    image_type: tuple[str, ...]
+    description: str
+    plane: Plane
+    #: Smallest angle between the slice normal and the patient's head-foot axis.
+    tilt_degrees: float
+    contrast: Contrast
+    #: The attribute and value that decided the contrast, for the auditor.
+    contrast_evidence: str
+    region: Region
+    region_evidence: str
+    slices: int
+    coverage_mm: float
+    #: Slice step, row spacing, column spacing.
+    spacing_mm: tuple[float, float, float]
+    #: Largest step between neighbouring slices divided by the median step.
+    largest_gap_ratio: float
+    frame_of_reference_uid: str | None
+    lossy: bool
+    derived: bool
+    localizer: bool
+    person: Person
+    #: The bundled synthetic phantom, by a constant marker in its headers.
+    phantom: bool = False

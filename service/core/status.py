@@ -1,0 +1,76 @@
+"""The states that a series, an analysis and a delivery can be in."""
+
+from enum import StrEnum
+
+
+class SeriesState(StrEnum):
+    """Where a received series stands."""
+
+    #: Images may still arrive.
+    RECEIVING = "receiving"
+    #: Complete, for the recorded reason; its input sets have analyses.
+    CLOSED = "closed"
+
+
+class CompletionReason(StrEnum):
+    """Why a series was taken to be complete."""
+
+    #: Nothing arrived for the quiet time, and the slice positions have no hole.
+    QUIET = "quiet"
+    #: The hard cap passed although holes remain or images still arrive.
+    HARD_CAP = "hard_cap"
+
+
+class AnalysisState(StrEnum):
+    """Where one analysis stands."""
+
+    #: Waiting for a worker.
+    READY = "ready"
+    #: A worker holds the lease.
+    RUNNING = "running"
+    #: Finished with measures.
+    MEASURED = "measured"
+    #: Finished: eligible, but a result is withheld with its reason.
+    NOT_ASSESSABLE = "not_assessable"
+    #: Finished: outside the intended use.
+    NOT_ELIGIBLE = "not_eligible"
+    #: Given up after the allowed attempts; kept for a person to look at.
+    FAILED = "failed"
+    #: A newer analysis of the same input set took its place.
+    SUPERSEDED = "superseded"
+
+
+#: States in which no worker will touch the row again by itself.
+TERMINAL = frozenset(
+    {
+        AnalysisState.MEASURED,
+        AnalysisState.NOT_ASSESSABLE,
+        AnalysisState.NOT_ELIGIBLE,
+        AnalysisState.FAILED,
+        AnalysisState.SUPERSEDED,
+    }
+)
+
+
+class DeliveryState(StrEnum):
+    """Where one object stands on its way to one peer."""
+
+    #: Waiting for its turn (or for its next try).
+    PENDING = "pending"
+    #: A worker is sending it.
+    SENDING = "sending"
+    #: The peer answered with a status that means stored.
+    SENT = "sent"
+    #: The peer was asked afterwards and has it.
+    CONFIRMED = "confirmed"
+    #: Given up; a person can retry it.
+    DEAD = "dead"
+
+
+class OutputKind(StrEnum):
+    """The objects a result consists of."""
+
+    SEG = "SEG"
+    SR = "SR"
+    SC = "SC"
+    PDF = "PDF"

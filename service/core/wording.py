@@ -1,0 +1,115 @@
+"""The sentences that every face of a result says alike: SR, capture, PDF and page.
+
+The rules behind them: no diagnosis, no individual probability, and the absence of a flag is never
+called the absence of risk.
+"""
+
+from typing import Final
+
+from service.core.finding import FlagState, Quadrant, QualityCheck, Score, ScoreState
+from service.core.series import Contrast
+
+PRODUCT: Final = "myoscreen"
+TITLE: Final = "Paraspinal muscle measurement on MRI"
+BANNER: Final = "RESEARCH USE ONLY - NOT FOR DIAGNOSIS"
+UNVERIFIED: Final = "Unverified output of software. Not reviewed by a physician."
+DISCLAIMER: Final = f"RESEARCH USE ONLY. Not for diagnosis. {UNVERIFIED}"
+#: Said where nothing was measured.
+NO_MEASUREMENT: Final = "No measurement is reported; this says nothing about the muscles themselves."
+LIMITS: Final = (
+    "Measured by software on images made for another purpose; check the outlines before any use.",
+    (
+        "Scores compare with a group of people and are no probability for this person. "
+        "A flag that is not raised says nothing about the presence or absence of any disease or risk."
+    ),
+    "Values depend on contrast and coverage, and compare only with values of the same definition.",
+)
+
+#: What each measure is called, and in which unit people read it.
+MEASURE_NAMES: Final[dict[str, tuple[str, str]]] = {
+    "compartment_ml": ("Muscle compartment", "mL"),
+    "lmm_ml": ("Lean muscle (LMM)", "mL"),
+    "imat_ml": ("Intermuscular fat (IMAT)", "mL"),
+    "imat_fraction": ("IMAT share of compartment", "%"),
+    "mean_csa_cm2": ("Mean cross-section", "cm\u00b2"),
+    "mean_lean_csa_cm2": ("Mean lean cross-section", "cm\u00b2"),
+    "fat_signal_fraction": ("Signal fat fraction", "%"),
+    "lmm_height_index_ml_m2": ("Lean muscle / height\u00b2", "mL/m\u00b2"),
+}
+#: Measures kept as shares from 0 to 1 and read in percent.
+SHARES: Final = frozenset({"imat_fraction", "fat_signal_fraction"})
+
+SCORE_STATES: Final[dict[ScoreState, str]] = {
+    "scored": "compared with a reference table",
+    "no_norm": "no applicable reference table",
+    "out_of_range": "outside the range of the reference table",
+    "missing_demographics": "age, sex or height not available",
+}
+FLAG_STATES: Final[dict[FlagState, str]] = {
+    "raised": "raised",
+    "indeterminate": "indeterminate",
+    "not_raised": "not raised",
+    "not_evaluable": "not evaluable",
+}
+FLAG_NAMES: Final[dict[str, str]] = {
+    "imat_high": "Intermuscular fat above the reference range",
+    "lmm_low": "Lean muscle below the reference range",
+}
+QUADRANTS: Final[dict[Quadrant, str]] = {
+    "high_imat_low_lmm": "IMAT in the highest and LMM in the lowest quarter of the reference table",
+    "high_imat_high_lmm": "IMAT in the highest and LMM in the highest quarter of the reference table",
+    "low_imat_low_lmm": "IMAT in the lowest and LMM in the lowest quarter of the reference table",
+    "low_imat_high_lmm": "IMAT in the lowest and LMM in the highest quarter of the reference table",
+    "between": "not in an outer quarter of both reference tables",
+}
+CONTRASTS: Final[dict[Contrast, str]] = {
+    "t2_tse": "T2 TSE",
+    "t2_haste": "T2 HASTE",
+    "t1": "T1",
+    "water": "Dixon water",
+    "fat": "Dixon fat",
+    "in_phase": "Dixon in phase",
+    "opposed": "Dixon opposed phase",
+    "fat_fraction": "fat fraction",
+    "stir": "STIR",
+    "other": "other contrast",
+}
+
+
+def measure_name(measure: str) -> str:
+    """What people call a measure; its own name where we have no better one."""
+    known = MEASURE_NAMES.get(measure)
+    return known[0] if known else measure.replace("_", " ")
+
+
+def flag_name(code: str) -> str:
+    """What people call a flag."""
+    return FLAG_NAMES.get(code, code.replace("_", " "))
+
+
+def score_sentence(score: Score) -> str:
+    """One score in one line: the position within the reference table, or why there is none."""
+    if score.state != "scored" or score.z is None:
+        return f"not compared: {(score.reason or SCORE_STATES[score.state]).rstrip('.')}"
+    parts = [f"z {score.z:+.2f}{_interval(score.z_ci95, '+.2f')}"]
+    if score.percentile is not None:
+        parts.append(f"percentile {score.percentile:.0f}{_interval(score.percentile_ci95, '.0f')}")
+    status = f" ({score.norm_status})" if score.norm_status else ""
+    return ", ".join(parts) + f"; reference table {score.norm or 'not named'}{status}"
+
+
+def quality_sentence(checks: tuple[QualityCheck, ...]) -> str:
+    """How many checks passed, and which did not."""
+    failed = [check.check.replace("_", " ") for check in checks if not check.passed]
+    if not checks:
+        return "No quality checks recorded"
+    if not failed:
+        return f"All {len(checks)} quality checks passed"
+    return f"{len(failed)} of {len(checks)} quality checks not passed: {', '.join(failed)}"
+
+
+def _interval(bounds: tuple[float, float] | None, form: str) -> str:
+    """A 95 % interval in brackets, or nothing."""
+    if bounds is None:
+        return ""
+    return f" [{bounds[0]:{form}} to {bounds[1]:{form}}]"

@@ -1,0 +1,246 @@
+"""Statements about deliveries: one row for each object and peer, claimed, sent, and tried again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from service.core.status import DeliveryState, OutputKind
+from service.db.ledger import add_event
+from service.db.queries import Lease
+from service.db.tables import Delivery, Output
+from service.errors import Reason
+
+SUPERSEDED = Reason("superseded", "A newer result took the place of this one before it was sent.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputFacts:
+    """One object of a result, as it lies on disk."""
+
+    kind: OutputKind
+    sop_class_uid: str
+    sop_instance_uid: str
+    #: Relative to HOME.
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parcel:
+    """One claimed delivery; ``attempt`` is the proof that this worker holds it."""
+
+    id: int
+    attempt: int
+    sop_instance_uid: str
+    #: Relative to HOME.
+    path: str
+
+
+def add_outputs(session: Session, analysis_id: int, outputs: Sequence[OutputFacts]) -> dict[str, int]:
+    """Write down the objects of a result; their row ids by kind."""
+    rows = [Output(analysis_id=analysis_id, **vars(output)) for output in outputs]
+    session.add_all(rows)
+    session.flush()
+    return {row.kind: row.id for row in rows}
+
+
+def plan(
+    session: Session, output_ids: Mapping[str, int], *, peer: str, kinds: Sequence[str], now: datetime
+) -> list[int]:
+    """Add a delivery to ``peer`` for each of these kinds that it was not given already.
+
+    The same object may belong to an earlier version; a peer gets it once.
+    """
+    made = []
+    for kind in kinds:
+        if kind not in output_ids:
+            continue
+        uid = session.execute(
+            select(Output.sop_instance_uid).where(Output.id == output_ids[kind])
+        ).scalar_one()
+        given = session.execute(
+            select(Delivery.id)
+            .join(Output)
+            .where(
+                Output.sop_instance_uid == uid,
+                Delivery.peer == peer,
+                Delivery.state != DeliveryState.DEAD,
+            )
+            .limit(1)
+        ).scalar_one_or_none()
+        if given is None:
+            row = Delivery(
+                output_id=output_ids[kind],
+                peer=peer,
+                state=DeliveryState.PENDING,
+                next_at=now,
+                created_at=now,
+            )
+            session.add(row)
+            session.flush()
+            made.append(row.id)
+    return made
+
+
+def drop_unsent(
+    session: Session, analysis_ids: Sequence[int], *, keep: frozenset[str], now: datetime
+) -> None:
+    """Give up what superseded results still had to send, except objects that are in the new result too."""
+    if not analysis_ids:
+        return
+    stale = select(Output.id).where(
+        Output.analysis_id.in_(analysis_ids), Output.sop_instance_uid.not_in(keep)
+    )
+    session.execute(
+        update(Delivery)
+        .where(Delivery.output_id.in_(stale), Delivery.state == DeliveryState.PENDING)
+        .values(
+            state=DeliveryState.DEAD,
+            next_at=None,
+            error_code=SUPERSEDED.code,
+            error_text=SUPERSEDED.text,
+        )
+    )
+    for analysis_id in analysis_ids:
+        add_event(session, "unsent_dropped", at=now, analysis_id=analysis_id)
+
+
+def due(
+    session: Session, *, peers: Sequence[str], now: datetime, limit: int = 200
+) -> list[tuple[int, int, str]]:
+    """One delivery id for each analysis and peer with something to send now, oldest first."""
+    rows = session.execute(
+        select(Delivery.id, Output.analysis_id, Delivery.peer)
+        .join(Output)
+        .where(
+            Delivery.state == DeliveryState.PENDING,
+            Delivery.next_at <= now,
+            Delivery.peer.in_(peers),
+        )
+        .order_by(Delivery.next_at, Delivery.id)
+        .limit(limit)
+    )
+    found: dict[tuple[int, str], int] = {}
+    for row in rows:
+        found.setdefault((row.analysis_id, row.peer), row.id)
+    return [(delivery_id, analysis_id, peer) for (analysis_id, peer), delivery_id in found.items()]
+
+
+def whereto(session: Session, delivery_id: int) -> tuple[int, str] | None:
+    """Analysis and peer of a delivery."""
+    row = session.execute(
+        select(Output.analysis_id, Delivery.peer).join(Output).where(Delivery.id == delivery_id)
+    ).one_or_none()
+    return None if row is None else (row.analysis_id, row.peer)
+
+
+def claim_deliveries(session: Session, analysis_id: int, *, peer: str, now: datetime) -> list[Parcel]:
+    """Take everything of one result that is due for one peer; empty when another worker has it."""
+    outputs = select(Output.id).where(Output.analysis_id == analysis_id)
+    taken = session.execute(
+        update(Delivery)
+        .where(
+            Delivery.output_id.in_(outputs),
+            Delivery.peer == peer,
+            Delivery.state == DeliveryState.PENDING,
+            Delivery.next_at <= now,
+        )
+        .values(
+            state=DeliveryState.SENDING,
+            attempts=Delivery.attempts + 1,
+            heartbeat=Delivery.heartbeat + 1,
+        )
+        .returning(Delivery.id)
+    )
+    ids = list(taken.scalars())
+    rows = session.execute(
+        select(Delivery.id, Delivery.attempts, Output.sop_instance_uid, Output.path)
+        .join(Output)
+        .where(Delivery.id.in_(ids))
+        .order_by(Output.id)
+    )
+    return [
+        Parcel(id=row.id, attempt=row.attempts, sop_instance_uid=row.sop_instance_uid, path=row.path)
+        for row in rows
+    ]
+
+
+def beat_deliveries(session: Session, parcels: Sequence[Parcel]) -> bool:
+    """Say that the sender still lives; False when it holds none of these any more."""
+    done = session.execute(
+        update(Delivery)
+        .where(Delivery.id.in_([parcel.id for parcel in parcels]), Delivery.state == DeliveryState.SENDING)
+        .values(heartbeat=Delivery.heartbeat + 1)
+        .returning(Delivery.id)
+    )
+    return bool(done.scalars().all())
+
+
+def _settle(session: Session, lease: Parcel | Lease, **values: Any) -> bool:
+    """Write the outcome of a send, if it is still held."""
+    held = [
+        Delivery.id == lease.id,
+        Delivery.attempts == lease.attempt,
+        Delivery.state == DeliveryState.SENDING,
+    ]
+    if isinstance(lease, Lease):
+        held.append(Delivery.heartbeat == lease.heartbeat)
+    done = session.execute(update(Delivery).where(*held).values(**values).returning(Delivery.id))
+    return done.scalar_one_or_none() is not None
+
+
+def mark_sent(session: Session, parcel: Parcel, *, status: int, now: datetime) -> bool:
+    """The peer answered with a status that means stored."""
+    return _settle(
+        session,
+        parcel,
+        state=DeliveryState.SENT,
+        dimse_status=status,
+        error_code=None,
+        error_text=None,
+        next_at=None,
+        sent_at=now,
+    )
+
+
+def mark_retry(
+    session: Session, lease: Parcel | Lease, *, status: int | None, reason: Reason, next_at: datetime
+) -> bool:
+    """It did not arrive and is tried again at ``next_at``."""
+    return _settle(
+        session,
+        lease,
+        state=DeliveryState.PENDING,
+        dimse_status=status,
+        error_code=reason.code,
+        error_text=reason.text,
+        next_at=next_at,
+    )
+
+
+def mark_dead(session: Session, lease: Parcel | Lease, *, status: int | None, reason: Reason) -> bool:
+    """It did not arrive and is given up until a person asks for it again."""
+    return _settle(
+        session,
+        lease,
+        state=DeliveryState.DEAD,
+        dimse_status=status,
+        error_code=reason.code,
+        error_text=reason.text,
+        next_at=None,
+    )
+
+
+def running_deliveries(session: Session) -> list[Lease]:
+    """Every delivery that a worker is sending."""
+    rows = session.execute(
+        select(Delivery.id, Delivery.attempts, Delivery.heartbeat).where(
+            Delivery.state == DeliveryState.SENDING
+        )
+    )
+    return [Lease(id=row.id, attempt=row.attempts, heartbeat=row.heartbeat) for row in rows]

@@ -1,0 +1,63 @@
+"""What a person may ask of the ledger: analyse again, send again."""
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from service.core.status import TERMINAL, AnalysisState, DeliveryState
+from service.db.ledger import add_event
+from service.db.tables import Analysis, AnalysisInput, Delivery
+from service.db.views import analysis_detail
+from service.errors import InvalidRequest
+
+
+def order_rerun(session: Session, analysis_id: int, *, now: datetime) -> int | None:
+    """Make the next version of an analysis READY and return its id, or None if there is no such analysis.
+
+    The earlier version stays the current result until the new one is published.
+    """
+    analysis = session.scalar(select(Analysis).where(Analysis.id == analysis_id).with_for_update())
+    detail = analysis_detail(session, analysis_id)
+    if analysis is None or detail is None:
+        return None
+    if any(AnalysisState(version.state) not in TERMINAL for version in detail.versions):
+        raise InvalidRequest("A version of this analysis is waiting or running.", reason="already_waiting")
+    newest = detail.versions[-1] if detail.versions else None
+    rerun = Analysis(
+        study_id=analysis.study_id,
+        input_digest=analysis.input_digest,
+        version=(newest.version if newest else analysis.version) + 1,
+        supersedes_id=newest.id if newest else analysis.id,
+        state=AnalysisState.READY,
+        object_time=analysis.object_time,
+        created_at=now,
+    )
+    rerun.inputs = [
+        AnalysisInput(series_id=item.series_id, role=item.role, stack=item.stack) for item in analysis.inputs
+    ]
+    session.add(rerun)
+    session.flush()
+    add_event(
+        session, "rerun_ordered", at=now, analysis_id=rerun.id, detail={"supersedes": rerun.supersedes_id}
+    )
+    return rerun.id
+
+
+def order_retry(session: Session, delivery_id: int, *, now: datetime) -> int | None:
+    """Have a delivery tried again at once and return its analysis, or None if there is no such delivery."""
+    delivery = session.scalar(select(Delivery).where(Delivery.id == delivery_id).with_for_update())
+    if delivery is None:
+        return None
+    if delivery.state not in (DeliveryState.DEAD, DeliveryState.PENDING):
+        raise InvalidRequest(f"This delivery is {delivery.state}.", reason="not_retryable")
+    analysis = delivery.output.analysis
+    if analysis.state == AnalysisState.SUPERSEDED:
+        raise InvalidRequest("A newer result took the place of this one.", reason="superseded")
+    # ``attempts`` is the proof of who sends, so it is never set back: after many there is one more try.
+    delivery.state = DeliveryState.PENDING
+    delivery.next_at = now
+    add_event(
+        session, "delivery_retry_ordered", at=now, analysis_id=analysis.id, detail={"delivery": delivery_id}
+    )
+    return analysis.id

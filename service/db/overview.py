@@ -1,0 +1,313 @@
+"""What the status page, the metrics and the audit page read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import case, func, select, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, aliased
+
+from service.core.status import AnalysisState, DeliveryState, SeriesState
+from service.db.shapes import AuditFacts, Page
+from service.db.tables import (
+    Analysis,
+    AuditEntry,
+    Counter,
+    Delivery,
+    Door,
+    Output,
+    RejectedCaller,
+    Series,
+)
+
+#: A door that did not say so for this long counts as silent; four of the doors' own 15-second beats, chosen
+#: by us.
+SILENT_AFTER = timedelta(seconds=60)
+#: Doors that stopped longer ago than this are no longer listed.
+FORGOTTEN_AFTER = timedelta(days=1)
+#: What any failing of the database is to other rooms.
+DatabaseTrouble = SQLAlchemyError
+WAITING = (AnalysisState.READY, AnalysisState.RUNNING)
+STORED = (DeliveryState.SENT, DeliveryState.CONFIRMED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Funnel:
+    """How far what was received has come; superseded analyses are not counted.
+
+    The first two count series, the others stacks (one series can hold several, or none that fits).
+    """
+
+    received: int
+    complete: int
+    eligible: int
+    measured: int
+    flagged: int
+    delivered: int
+    confirmed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoorFacts:
+    """One process of the service."""
+
+    name: str
+    host: str
+    pid: int
+    version: str
+    started_at: datetime
+    seen_at: datetime
+    alive: bool
+    detail: dict[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejectedFacts:
+    """Somebody who was not let in."""
+
+    id: int
+    calling_ae: str
+    called_ae: str
+    address: str
+    reason: str
+    count: int
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeerTraffic:
+    """How deliveries to one peer stand."""
+
+    by_state: dict[str, int]
+    last_sent_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """The state of the service as far as the database knows it."""
+
+    series: dict[str, int]
+    analyses: dict[str, int]
+    deliveries: dict[str, dict[str, int]]
+    funnel: Funnel
+    queue_depth: int
+    oldest_waiting_at: datetime | None
+    oldest_delivery_at: datetime | None
+    last_received_at: datetime | None
+    last_success_at: datetime | None
+    last_failure_at: datetime | None
+    last_failure_code: str | None
+    doors: tuple[DoorFacts, ...]
+    counters: dict[str, int]
+    peers: dict[str, PeerTraffic]
+
+
+def overview(session: Session, now: datetime) -> Overview:
+    """Everything a monitoring page needs, in some ten small queries."""
+    analyses: dict[str, int] = dict(session.execute(_count(Analysis.state)).tuples().all())
+    series: dict[str, int] = dict(session.execute(_count(Series.state)).tuples().all())
+    traffic = peer_traffic(session)
+    failure = session.execute(
+        select(Analysis.finished_at, Analysis.reason_code)
+        .where(Analysis.state == AnalysisState.FAILED)
+        .order_by(Analysis.finished_at.desc().nulls_last())
+        .limit(1)
+    ).one_or_none()
+    done = (AnalysisState.MEASURED, AnalysisState.NOT_ASSESSABLE, AnalysisState.NOT_ELIGIBLE)
+    return Overview(
+        series={state: series.get(state, 0) for state in SeriesState},
+        analyses={state: analyses.get(state, 0) for state in AnalysisState},
+        deliveries={peer: facts.by_state for peer, facts in traffic.items()},
+        funnel=funnel(session, series=series),
+        queue_depth=sum(analyses.get(state, 0) for state in WAITING),
+        oldest_waiting_at=session.scalar(
+            select(func.min(Analysis.created_at)).where(Analysis.state == AnalysisState.READY)
+        ),
+        oldest_delivery_at=session.scalar(
+            select(func.min(Delivery.created_at)).where(
+                Delivery.state.in_((DeliveryState.PENDING, DeliveryState.SENDING))
+            )
+        ),
+        last_received_at=session.scalar(select(func.max(Series.last_at))),
+        last_success_at=session.scalar(
+            select(func.max(Analysis.finished_at)).where(Analysis.state.in_(done))
+        ),
+        last_failure_at=failure[0] if failure else None,
+        last_failure_code=failure[1] if failure else None,
+        doors=list_doors(session, now),
+        counters={row.name: row.value for row in session.scalars(select(Counter).order_by(Counter.name))},
+        peers=traffic,
+    )
+
+
+def _count(column: Any) -> Any:
+    """Rows by the values of one column."""
+    return select(column, func.count()).group_by(column)
+
+
+def funnel(session: Session, *, series: dict[str, int] | None = None) -> Funnel:
+    """How far what was received has come."""
+    by_state = series if series is not None else dict(session.execute(_count(Series.state)).tuples().all())
+    eligible = (Analysis.state == AnalysisState.MEASURED) | (
+        (Analysis.state == AnalysisState.NOT_ASSESSABLE) & Analysis.contrast.is_not(None)
+    )
+    counted = session.execute(
+        select(
+            func.count(case((eligible, 1))),
+            func.count(case((Analysis.state == AnalysisState.MEASURED, 1))),
+            func.count(case(((Analysis.state == AnalysisState.MEASURED) & Analysis.flagged.is_(True), 1))),
+        )
+    ).one()
+    stored, confirmed = _delivered(session)
+    return Funnel(
+        received=sum(by_state.values()),
+        complete=by_state.get(SeriesState.CLOSED, 0),
+        eligible=counted[0],
+        measured=counted[1],
+        flagged=counted[2],
+        delivered=stored,
+        confirmed=confirmed,
+    )
+
+
+def _delivered(session: Session) -> tuple[int, int]:
+    """Analyses whose every object each of its peers stored, and those where every one was confirmed."""
+    same = aliased(Output)
+    each = (
+        select(
+            Output.analysis_id,
+            func.max(case((Delivery.state.in_(STORED), 1), else_=0)).label("stored"),
+            func.max(case((Delivery.state == DeliveryState.CONFIRMED, 1), else_=0)).label("confirmed"),
+        )
+        .join(Analysis, Analysis.id == Output.analysis_id)
+        .join(same, same.sop_instance_uid == Output.sop_instance_uid)
+        .join(Delivery, Delivery.output_id == same.id)
+        .where(Analysis.state != AnalysisState.SUPERSEDED)
+        .group_by(Output.analysis_id, Output.sop_instance_uid, Delivery.peer)
+        .subquery()
+    )
+    whole = (
+        select(func.min(each.c.stored).label("stored"), func.min(each.c.confirmed).label("confirmed"))
+        .group_by(each.c.analysis_id)
+        .subquery()
+    )
+    row = session.execute(
+        select(func.coalesce(func.sum(whole.c.stored), 0), func.coalesce(func.sum(whole.c.confirmed), 0))
+    ).one()
+    return int(row[0]), int(row[1])
+
+
+def peer_traffic(session: Session) -> dict[str, PeerTraffic]:
+    """How deliveries to each peer stand."""
+    rows = session.execute(
+        select(Delivery.peer, Delivery.state, func.count(), func.max(Delivery.sent_at)).group_by(
+            Delivery.peer, Delivery.state
+        )
+    ).all()
+    traffic: dict[str, PeerTraffic] = {}
+    for peer in sorted({row[0] for row in rows}):
+        mine = [row for row in rows if row[0] == peer]
+        traffic[peer] = PeerTraffic(
+            by_state={row[1]: row[2] for row in mine},
+            last_sent_at=max((row[3] for row in mine if row[3] is not None), default=None),
+        )
+    return traffic
+
+
+def list_doors(session: Session, now: datetime) -> tuple[DoorFacts, ...]:
+    """The processes of the service, and whether each said so lately."""
+    rows = session.scalars(
+        select(Door).where(Door.seen_at >= now - FORGOTTEN_AFTER).order_by(Door.name, Door.seen_at.desc())
+    )
+    return tuple(
+        DoorFacts(
+            name=row.name,
+            host=row.host,
+            pid=row.pid,
+            version=row.version,
+            started_at=row.started_at,
+            seen_at=row.seen_at,
+            alive=now - row.seen_at <= SILENT_AFTER,
+            detail=row.detail,
+        )
+        for row in rows
+    )
+
+
+def list_rejected(session: Session, *, limit: int) -> list[RejectedFacts]:
+    """Callers who were not let in, latest first."""
+    rows = session.scalars(select(RejectedCaller).order_by(RejectedCaller.last_at.desc()).limit(limit))
+    return [
+        RejectedFacts(
+            id=row.id,
+            calling_ae=row.calling_ae,
+            called_ae=row.called_ae,
+            address=row.address,
+            reason=row.reason,
+            count=row.count,
+            first_at=row.first_at,
+            last_at=row.last_at,
+        )
+        for row in rows
+    ]
+
+
+def list_audit(
+    session: Session,
+    *,
+    actor: str | None = None,
+    action: str | None = None,
+    object_type: str | None = None,
+    object_id: str | None = None,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
+    before_id: int | None,
+    limit: int,
+) -> Page[AuditFacts]:
+    """Lines of the audit record that fit, newest first, from below ``before_id``."""
+    statement = select(AuditEntry)
+    for column, wanted in (
+        (AuditEntry.actor, actor),
+        (AuditEntry.action, action),
+        (AuditEntry.object_type, object_type),
+        (AuditEntry.object_id, object_id),
+    ):
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    if from_at is not None:
+        statement = statement.where(AuditEntry.at >= from_at)
+    if to_at is not None:
+        statement = statement.where(AuditEntry.at < to_at)
+    if before_id is not None:
+        statement = statement.where(AuditEntry.id < before_id)
+    rows: Sequence[AuditEntry] = session.scalars(
+        statement.order_by(AuditEntry.id.desc()).limit(limit + 1)
+    ).all()
+    items = tuple(
+        AuditFacts(
+            id=row.id,
+            at=row.at,
+            actor=row.actor,
+            action=row.action,
+            outcome=row.outcome,
+            object_type=row.object_type,
+            object_id=row.object_id,
+            address=row.address,
+            detail=row.detail,
+        )
+        for row in rows[:limit]
+    )
+    return Page(items=items, next_cursor=items[-1].id if len(rows) > limit else None)
+
+
+def audit_actions(session: Session) -> list[str]:
+    """Every action that stands in the audit record."""
+    return list(session.scalars(select(AuditEntry.action).distinct().order_by(AuditEntry.action)))
+
+
+def ping(session: Session) -> None:
+    """Raise unless the database answers and holds our tables."""
+    session.execute(text("SELECT 1 FROM analyses LIMIT 1"))

@@ -1,0 +1,406 @@
+"""Statements about analyses: made ready, claimed under a lease, published or given back.
+
+The row is the job. Whoever holds the current attempt may publish; everybody else gets LeaseLost.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, or_, select, update
+from sqlalchemy.orm import Session
+
+from service.core.status import TERMINAL, AnalysisState, OutputKind
+from service.db.ledger import add_event
+from service.db.tables import Analysis, AnalysisInput, Output
+from service.errors import LeaseLost, Reason
+
+IMAGE = "image"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackInput:
+    """One stack that is to be analysed, with the digest of everything in it."""
+
+    stack: int
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimedInput:
+    """One stack of a claimed analysis, in its role."""
+
+    role: str
+    series_id: int
+    series_uid: str
+    stack: int
+    #: Images of the series may still arrive.
+    receiving: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One analysis that this worker holds; ``attempt`` is the proof."""
+
+    analysis_id: int
+    attempt: int
+    version: int
+    input_digest: str
+    object_time: datetime
+    study_uid: str
+    created_at: datetime
+    inputs: tuple[ClaimedInput, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """One running analysis or delivery, and how far its heartbeat got."""
+
+    id: int
+    attempt: int
+    heartbeat: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """An older analysis of the same stack, and its objects."""
+
+    id: int
+    version: int
+    input_digest: str
+    object_uids: frozenset[str]
+    #: SOP instance UID of its SR, if it had one.
+    report_uid: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What an analysis found, ready to be published."""
+
+    state: AnalysisState
+    finding: dict[str, Any]
+    contrast: str | None
+    region: str | None
+    flagged: bool
+    reason: Reason | None
+    input_digest: str
+    timings: dict[str, Any]
+    result_path: str
+
+
+def make_ready(
+    session: Session, *, study_id: int, series_id: int, stacks: Sequence[StackInput], now: datetime
+) -> list[int]:
+    """Make one READY analysis for each stack that was not analysed in this form; return their ids.
+
+    Earlier analyses that did not start are superseded at once, and so are those of stacks that are no
+    longer there; a finished one stays current until its successor is published.
+    """
+    made = []
+    for stack in stacks:
+        latest = session.scalars(_versions(series_id, stack.stack).limit(1)).one_or_none()
+        if latest is not None and latest.input_digest == stack.digest:
+            continue
+        made.append(_add_version(session, study_id, series_id, stack, after=latest, now=now))
+    gone = _gone(session, series_id, {stack.stack for stack in stacks})
+    supersede(session, gone, now=now)
+    return made
+
+
+def _versions(series_id: int, stack: int) -> Select[Analysis]:
+    """Analyses of one stack, newest version first."""
+    return (
+        select(Analysis)
+        .join(AnalysisInput)
+        .where(AnalysisInput.series_id == series_id, AnalysisInput.stack == stack)
+        .order_by(Analysis.version.desc())
+    )
+
+
+def _gone(session: Session, series_id: int, stacks: set[int]) -> list[int]:
+    """Analyses of stacks that the series no longer has."""
+    rows = session.execute(
+        select(Analysis.id)
+        .join(AnalysisInput)
+        .where(
+            AnalysisInput.series_id == series_id,
+            AnalysisInput.stack.not_in(stacks),
+            Analysis.state != AnalysisState.SUPERSEDED,
+        )
+    )
+    return list(rows.scalars())
+
+
+def _add_version(
+    session: Session,
+    study_id: int,
+    series_id: int,
+    stack: StackInput,
+    *,
+    after: Analysis | None,
+    now: datetime,
+) -> int:
+    """Add the next version, and stop earlier ones that have not finished."""
+    first = session.scalars(
+        _versions(series_id, stack.stack).where(Analysis.input_digest == stack.digest)
+    ).all()
+    analysis = Analysis(
+        study_id=study_id,
+        input_digest=stack.digest,
+        version=after.version + 1 if after else 1,
+        supersedes_id=after.id if after else None,
+        state=AnalysisState.READY,
+        object_time=first[-1].object_time if first else now,
+        created_at=now,
+        inputs=[AnalysisInput(series_id=series_id, role=IMAGE, stack=stack.stack)],
+    )
+    unfinished = [
+        older.id
+        for older in session.scalars(_versions(series_id, stack.stack))
+        if older.state not in TERMINAL
+    ]
+    session.add(analysis)
+    supersede(session, unfinished, now=now)
+    session.flush()
+    add_event(
+        session,
+        "analysis_ready",
+        at=now,
+        series_id=series_id,
+        analysis_id=analysis.id,
+        detail={"version": analysis.version, "stack": stack.stack},
+    )
+    return analysis.id
+
+
+def supersede(session: Session, ids: Sequence[int], *, now: datetime) -> None:
+    """Let newer analyses take the place of these."""
+    if not ids:
+        return
+    done = session.execute(
+        update(Analysis)
+        .where(Analysis.id.in_(ids), Analysis.state != AnalysisState.SUPERSEDED)
+        .values(state=AnalysisState.SUPERSEDED)
+        .returning(Analysis.id)
+    )
+    for analysis_id in done.scalars().all():
+        add_event(session, "analysis_superseded", at=now, analysis_id=analysis_id)
+
+
+def claim_analysis(session: Session, analysis_id: int, *, owner: str, now: datetime) -> Claim | None:
+    """Take a READY analysis for this worker, or return None if another has it or its time has not come.
+
+    The attempt is counted here, so an analysis that kills its worker uses up its attempts.
+    """
+    taken = session.execute(
+        update(Analysis)
+        .where(
+            Analysis.id == analysis_id,
+            Analysis.state == AnalysisState.READY,
+            or_(Analysis.not_before.is_(None), Analysis.not_before <= now),
+        )
+        .values(
+            state=AnalysisState.RUNNING,
+            attempt=Analysis.attempt + 1,
+            heartbeat=Analysis.heartbeat + 1,
+            lease_owner=owner[:128],
+            not_before=None,
+            reason_code=None,
+            reason_text=None,
+            started_at=now,
+        )
+        .returning(Analysis.id)
+    ).scalar_one_or_none()
+    if taken is None:
+        return None
+    analysis = session.get(Analysis, taken, populate_existing=True)
+    assert analysis is not None
+    add_event(
+        session,
+        "analysis_started",
+        at=now,
+        analysis_id=taken,
+        detail={"attempt": analysis.attempt, "owner": owner},
+    )
+    return Claim(
+        analysis_id=taken,
+        attempt=analysis.attempt,
+        version=analysis.version,
+        input_digest=analysis.input_digest,
+        object_time=analysis.object_time,
+        study_uid=analysis.study.study_uid,
+        created_at=analysis.created_at,
+        inputs=tuple(
+            ClaimedInput(
+                role=item.role,
+                series_id=item.series_id,
+                series_uid=item.series.series_uid,
+                stack=item.stack,
+                receiving=item.series.closed_at is None,
+            )
+            for item in analysis.inputs
+        ),
+    )
+
+
+def beat_analysis(session: Session, claim: Claim) -> bool:
+    """Say that this worker still lives; False when the lease is gone."""
+    done = session.execute(
+        update(Analysis)
+        .where(*_held(claim.analysis_id, claim.attempt))
+        .values(heartbeat=Analysis.heartbeat + 1)
+        .returning(Analysis.id)
+    )
+    return done.scalar_one_or_none() is not None
+
+
+def _held(analysis_id: int, attempt: int) -> tuple[Any, ...]:
+    """The condition under which a worker still holds its analysis."""
+    return (
+        Analysis.id == analysis_id,
+        Analysis.attempt == attempt,
+        Analysis.state == AnalysisState.RUNNING,
+    )
+
+
+def save_finding(session: Session, claim: Claim, result: Result, *, now: datetime) -> None:
+    """Publish a result as the current one of its stack.
+
+    Raises LeaseLost, having changed nothing, when this attempt no longer holds the analysis.
+    """
+    done = session.execute(
+        update(Analysis)
+        .where(*_held(claim.analysis_id, claim.attempt))
+        .values(
+            state=result.state,
+            finding=result.finding,
+            contrast=result.contrast,
+            region=result.region,
+            flagged=result.flagged,
+            reason_code=result.reason.code if result.reason else None,
+            reason_text=result.reason.text if result.reason else None,
+            input_digest=result.input_digest,
+            timings=result.timings,
+            result_path=result.result_path,
+            lease_owner=None,
+            finished_at=now,
+        )
+        .returning(Analysis.id)
+    )
+    if done.scalar_one_or_none() is None:
+        raise LeaseLost(f"Attempt {claim.attempt} no longer holds this analysis.")
+    add_event(
+        session,
+        "analysis_finished",
+        at=now,
+        analysis_id=claim.analysis_id,
+        detail={
+            "state": result.state,
+            "attempt": claim.attempt,
+            "code": getattr(result.reason, "code", None),
+        },
+    )
+
+
+def earlier_results(session: Session, claim: Claim) -> list[Earlier]:
+    """Older analyses of the same stack with their objects, newest first."""
+    first = claim.inputs[0]
+    rows = session.scalars(_versions(first.series_id, first.stack).where(Analysis.version < claim.version))
+    return [_earlier(session, row) for row in rows]
+
+
+def _earlier(session: Session, analysis: Analysis) -> Earlier:
+    """One older analysis as the newer one sees it."""
+    outputs = session.execute(
+        select(Output.kind, Output.sop_instance_uid).where(Output.analysis_id == analysis.id)
+    ).all()
+    return Earlier(
+        id=analysis.id,
+        version=analysis.version,
+        input_digest=analysis.input_digest,
+        object_uids=frozenset(row.sop_instance_uid for row in outputs),
+        report_uid=next((row.sop_instance_uid for row in outputs if row.kind == OutputKind.SR), None),
+    )
+
+
+def give_back(
+    session: Session,
+    lease: Lease | Claim,
+    *,
+    reason: Reason,
+    max_attempts: int,
+    not_before: datetime,
+    now: datetime,
+) -> AnalysisState | None:
+    """Return a running analysis to READY, or to FAILED once its attempts are used up.
+
+    A Lease also demands that the heartbeat has not moved. None when it is held no longer.
+    """
+    if isinstance(lease, Claim):
+        still_held = _held(lease.analysis_id, lease.attempt)
+    else:
+        still_held = (*_held(lease.id, lease.attempt), Analysis.heartbeat == lease.heartbeat)
+    failed = lease.attempt >= max_attempts
+    state = AnalysisState.FAILED if failed else AnalysisState.READY
+    done = session.execute(
+        update(Analysis)
+        .where(*still_held)
+        .values(
+            state=state,
+            reason_code=reason.code,
+            reason_text=reason.text,
+            lease_owner=None,
+            not_before=None if failed else not_before,
+            finished_at=now if failed else None,
+        )
+        .returning(Analysis.id)
+    ).scalar_one_or_none()
+    if done is None:
+        return None
+    add_event(
+        session,
+        "analysis_failed" if failed else "attempt_failed",
+        at=now,
+        analysis_id=done,
+        detail={"attempt": lease.attempt, "code": reason.code},
+    )
+    return state
+
+
+def postpone(session: Session, claim: Claim, *, not_before: datetime) -> None:
+    """Return a claimed analysis to READY without counting the attempt."""
+    session.execute(
+        update(Analysis)
+        .where(*_held(claim.analysis_id, claim.attempt))
+        .values(
+            state=AnalysisState.READY,
+            attempt=Analysis.attempt - 1,
+            lease_owner=None,
+            not_before=not_before,
+        )
+    )
+
+
+def running_analyses(session: Session) -> list[Lease]:
+    """Every analysis that a worker holds."""
+    rows = session.execute(
+        select(Analysis.id, Analysis.attempt, Analysis.heartbeat).where(
+            Analysis.state == AnalysisState.RUNNING
+        )
+    )
+    return [Lease(id=row.id, attempt=row.attempt, heartbeat=row.heartbeat) for row in rows]
+
+
+def ready_analyses(session: Session, *, now: datetime, limit: int = 100) -> list[int]:
+    """Analyses that wait for a worker and may start, oldest first."""
+    rows = session.execute(
+        select(Analysis.id)
+        .where(
+            Analysis.state == AnalysisState.READY,
+            or_(Analysis.not_before.is_(None), Analysis.not_before <= now),
+        )
+        .order_by(Analysis.id)
+        .limit(limit)
+    )
+    return list(rows.scalars())

@@ -1,0 +1,184 @@
+"""The values that the reading queries give back; lists carry no patient name or id."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlagFacts:
+    """One flag of a finding."""
+
+    code: str
+    state: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisRow:
+    """One line of the list."""
+
+    id: int
+    version: int
+    state: str
+    reason_code: str | None
+    contrast: str | None
+    region: str | None
+    imat_fraction: float | None
+    lmm_ml: float | None
+    flagged: bool
+    flags: tuple[FlagFacts, ...]
+    study_uid: str
+    series_uids: tuple[str, ...]
+    received_at: datetime | None
+    created_at: datetime
+    finished_at: datetime | None
+    #: Number of deliveries by state.
+    deliveries: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page(Generic[Row]):
+    """Some rows, newest first, and where the next ones begin."""
+
+    items: tuple[Row, ...]
+    next_cursor: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatientFacts:
+    """Who the study is of, as the first image said."""
+
+    patient_id: str
+    patient_name: str
+    birth_date: str
+    sex: str
+    accession_number: str
+    study_date: str
+    study_description: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputFacts:
+    """One stack that goes in, and how its series arrived."""
+
+    role: str
+    series_id: int
+    series_uid: str
+    stack: int
+    description: str
+    modality: str
+    calling_ae: str
+    state: str
+    completion_reason: str | None
+    first_at: datetime
+    last_at: datetime
+    closed_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputFacts:
+    """One object that was made, and the file that holds it."""
+
+    kind: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    #: Relative to HOME.
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryFacts:
+    """One object on its way to one peer."""
+
+    id: int
+    analysis_id: int
+    kind: str
+    sop_instance_uid: str
+    peer: str
+    state: str
+    attempts: int
+    next_at: datetime | None
+    dimse_status: int | None
+    error_code: str | None
+    error_text: str | None
+    created_at: datetime
+    sent_at: datetime | None
+    confirmed_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionFacts:
+    """One analysis of the same stacks."""
+
+    id: int
+    version: int
+    state: str
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisDetail:
+    """Everything about one analysis, patient included."""
+
+    id: int
+    version: int
+    state: str
+    reason_code: str | None
+    reason_text: str | None
+    contrast: str | None
+    region: str | None
+    attempt: int
+    lease_owner: str | None
+    study_uid: str
+    patient: PatientFacts
+    inputs: tuple[InputFacts, ...]
+    #: Images received in the series that went in.
+    images: int
+    finding: dict[str, Any] | None
+    flagged: bool
+    timings: dict[str, Any] | None
+    #: Relative to HOME.
+    result_path: str | None
+    supersedes_id: int | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    outputs: tuple[OutputFacts, ...]
+    deliveries: tuple[DeliveryFacts, ...]
+    versions: tuple[VersionFacts, ...]
+
+    @property
+    def newest(self) -> bool:
+        """No later analysis of the same stacks exists."""
+        return all(other.version <= self.version for other in self.versions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventFacts:
+    """One line of a timeline."""
+
+    id: int
+    at: datetime
+    name: str
+    detail: dict[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditFacts:
+    """One line of the audit record."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    outcome: str
+    object_type: str | None
+    object_id: str | None
+    address: str | None
+    detail: dict[str, Any] | None

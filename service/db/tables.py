@@ -1,0 +1,360 @@
+"""The tables. The row is the job: whatever must survive a restart stands in one of these.
+
+Times are timezone-aware UTC. UIDs are as received; nothing from a header is ever used as a path.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+#: SQLite gives rows an id by itself only for INTEGER primary keys.
+BigId = BigInteger().with_variant(Integer, "sqlite")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A timezone-aware UTC time on every database; naive times are refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store as UTC (SQLite keeps no zone, so the zone is dropped there)."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive time cannot be stored")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give back as UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """All tables share these conventions."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+    }
+
+
+class Study(Base):
+    """One study, and who it is of (as the first image said; shown on the dashboard only)."""
+
+    __tablename__ = "studies"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    study_uid: Mapped[str] = mapped_column(String(64), unique=True)
+    patient_id: Mapped[str] = mapped_column(String(256), default="")
+    patient_name: Mapped[str] = mapped_column(String(512), default="")
+    birth_date: Mapped[str] = mapped_column(String(16), default="")
+    sex: Mapped[str] = mapped_column(String(16), default="")
+    accession_number: Mapped[str] = mapped_column(String(64), default="")
+    study_date: Mapped[str] = mapped_column(String(16), default="")
+    description: Mapped[str] = mapped_column(String(256), default="")
+    created_at: Mapped[datetime]
+    series: Mapped[list["Series"]] = relationship(back_populates="study")
+
+
+class Series(Base):
+    """One received series."""
+
+    __tablename__ = "series"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
+    series_uid: Mapped[str] = mapped_column(String(64), unique=True)
+    #: A ``service.core.status.SeriesState``.
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    modality: Mapped[str] = mapped_column(String(16), default="")
+    description: Mapped[str] = mapped_column(String(256), default="")
+    #: AE title of the first sender.
+    calling_ae: Mapped[str] = mapped_column(String(16), default="")
+    #: A ``service.core.status.CompletionReason`` once closed.
+    completion_reason: Mapped[str | None] = mapped_column(String(16))
+    first_at: Mapped[datetime]
+    last_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+    study: Mapped[Study] = relationship(back_populates="series")
+    instances: Mapped[list["Instance"]] = relationship(back_populates="series")
+
+
+class Instance(Base):
+    """One received image: the bytes as they came, and where they are kept."""
+
+    __tablename__ = "instances"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
+    sop_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)
+    sop_class_uid: Mapped[str] = mapped_column(String(64))
+    transfer_syntax_uid: Mapped[str] = mapped_column(String(64))
+    #: Relative to the spool folder.
+    path: Mapped[str] = mapped_column(String(256))
+    sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int]
+    received_at: Mapped[datetime]
+    series: Mapped[Series] = relationship(back_populates="instances")
+
+
+class Analysis(Base):
+    """One run of one network on one input set."""
+
+    __tablename__ = "analyses"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
+    #: Digest of the input set (roles, stacks and the instances in them).
+    input_digest: Mapped[str] = mapped_column(String(64), index=True)
+    #: Counts the analyses of the same stacks, from 1.
+    version: Mapped[int] = mapped_column(default=1)
+    supersedes_id: Mapped[int | None] = mapped_column(ForeignKey("analyses.id"))
+    #: A ``service.core.status.AnalysisState``.
+    state: Mapped[str] = mapped_column(String(16))
+    #: Counts claims; only the holder of the current attempt may publish.
+    attempt: Mapped[int] = mapped_column(default=0)
+    #: Which worker holds the lease (host, pid), for the status page.
+    lease_owner: Mapped[str | None] = mapped_column(String(128))
+    #: Moves while the worker lives; the sweeper watches it on its own monotonic clock.
+    heartbeat: Mapped[int] = mapped_column(default=0)
+    #: READY rows are not rung before this time (back-off after a failed attempt).
+    not_before: Mapped[datetime | None]
+    reason_code: Mapped[str | None] = mapped_column(String(64))
+    reason_text: Mapped[str | None] = mapped_column(Text)
+    contrast: Mapped[str | None] = mapped_column(String(16))
+    region: Mapped[str | None] = mapped_column(String(16))
+    #: The finding as published (finding.json), None until finished.
+    finding: Mapped[dict[str, Any] | None]
+    #: Any flag of the finding is raised.
+    flagged: Mapped[bool] = mapped_column(default=False)
+    #: Seconds by step, for the timeline and the benchmark.
+    timings: Mapped[dict[str, Any] | None]
+    #: Result folder, relative to HOME; set when published.
+    result_path: Mapped[str | None] = mapped_column(String(256))
+    #: The time that stands in the objects: when the first version of this input set was made ready,
+    #: so that a rerun which finds the same gives the same bytes.
+    object_time: Mapped[datetime]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    study: Mapped[Study] = relationship()
+    inputs: Mapped[list["AnalysisInput"]] = relationship(back_populates="analysis")
+    outputs: Mapped[list["Output"]] = relationship(back_populates="analysis")
+
+    __table_args__ = (Index("ix_analyses_state_not_before", "state", "not_before"),)
+
+
+class AnalysisInput(Base):
+    """One stack of an input set, in its role (image, water, fat, station)."""
+
+    __tablename__ = "analysis_inputs"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analyses.id"), index=True)
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
+    role: Mapped[str] = mapped_column(String(16))
+    stack: Mapped[int]
+    analysis: Mapped[Analysis] = relationship(back_populates="inputs")
+    series: Mapped[Series] = relationship()
+
+
+class Output(Base):
+    """One DICOM object that was made from a finding; its bytes are re-sent, never rebuilt."""
+
+    __tablename__ = "outputs"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analyses.id"), index=True)
+    #: A ``service.core.status.OutputKind``.
+    kind: Mapped[str] = mapped_column(String(8))
+    sop_class_uid: Mapped[str] = mapped_column(String(64))
+    sop_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
+    #: Relative to HOME.
+    path: Mapped[str] = mapped_column(String(256))
+    sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int]
+    analysis: Mapped[Analysis] = relationship(back_populates="outputs")
+    deliveries: Mapped[list["Delivery"]] = relationship(back_populates="output")
+
+    __table_args__ = (UniqueConstraint("analysis_id", "kind"),)
+
+
+class Delivery(Base):
+    """One object on its way to one peer."""
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    output_id: Mapped[int] = mapped_column(ForeignKey("outputs.id"), index=True)
+    #: Name of the peer in the settings.
+    peer: Mapped[str] = mapped_column(String(64))
+    #: A ``service.core.status.DeliveryState``.
+    state: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int] = mapped_column(default=0)
+    #: Moves while the sending worker lives.
+    heartbeat: Mapped[int] = mapped_column(default=0)
+    next_at: Mapped[datetime | None]
+    #: DIMSE status of the last C-STORE response.
+    dimse_status: Mapped[int | None]
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_text: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+    confirmed_at: Mapped[datetime | None]
+    output: Mapped[Output] = relationship(back_populates="deliveries")
+
+    __table_args__ = (
+        UniqueConstraint("output_id", "peer"),
+        Index("ix_deliveries_state_next_at", "state", "next_at"),
+    )
+
+
+class Event(Base):
+    """One line of a timeline. ``detail`` carries codes and numbers, never identifiers."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    at: Mapped[datetime]
+    name: Mapped[str] = mapped_column(String(64))
+    series_id: Mapped[int | None] = mapped_column(ForeignKey("series.id"), index=True)
+    analysis_id: Mapped[int | None] = mapped_column(ForeignKey("analyses.id"), index=True)
+    detail: Mapped[dict[str, Any] | None]
+
+
+class Counter(Base):
+    """Things counted without a row of their own (own results dropped, instances refused)."""
+
+    __tablename__ = "counters"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[int] = mapped_column(default=0)
+
+
+class RejectedCaller(Base):
+    """Somebody who was not let in, so that an administrator can see why and add the peer."""
+
+    __tablename__ = "rejected_callers"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    calling_ae: Mapped[str] = mapped_column(String(16))
+    called_ae: Mapped[str] = mapped_column(String(16))
+    address: Mapped[str] = mapped_column(String(64))
+    reason: Mapped[str] = mapped_column(String(64))
+    count: Mapped[int] = mapped_column(default=1)
+    first_at: Mapped[datetime]
+    last_at: Mapped[datetime]
+
+    __table_args__ = (UniqueConstraint("calling_ae", "called_ae", "address", "reason"),)
+
+
+class Door(Base):
+    """One running process of the service, and when it last said so."""
+
+    __tablename__ = "doors"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    #: receiver, worker or web.
+    name: Mapped[str] = mapped_column(String(16))
+    host: Mapped[str] = mapped_column(String(128))
+    pid: Mapped[int]
+    version: Mapped[str] = mapped_column(String(32))
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    #: Facts of the door, such as the execution providers of the network.
+    detail: Mapped[dict[str, Any] | None]
+
+    __table_args__ = (UniqueConstraint("name", "host", "pid"),)
+
+
+class User(Base):
+    """A person who may log in."""
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    password_hash: Mapped[str] = mapped_column(String(256))
+    #: viewer, operator, admin or auditor.
+    role: Mapped[str] = mapped_column(String(16))
+    disabled: Mapped[bool] = mapped_column(default=False)
+    #: The password was given out once and must be changed at the next login.
+    must_change: Mapped[bool] = mapped_column(default=False)
+    failed_logins: Mapped[int] = mapped_column(default=0)
+    locked_until: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class WebSession(Base):
+    """One login in one browser; the cookie holds a secret whose digest stands here."""
+
+    __tablename__ = "web_sessions"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    token_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    csrf_token: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    user: Mapped[User] = relationship()
+
+
+class ApiKey(Base):
+    """A key for a program; only its digest is kept."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    key_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    role: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class AuditEntry(Base):
+    """Who did what to which object. Rows are only ever appended."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    #: A user name, "key:NAME", or "service".
+    actor: Mapped[str] = mapped_column(String(80))
+    #: A constant such as "login", "analysis_viewed", "delivery_sent".
+    action: Mapped[str] = mapped_column(String(64), index=True)
+    #: "ok" or "refused".
+    outcome: Mapped[str] = mapped_column(String(16), server_default=text("'ok'"))
+    object_type: Mapped[str | None] = mapped_column(String(32))
+    object_id: Mapped[str | None] = mapped_column(String(64))
+    address: Mapped[str | None] = mapped_column(String(64))
+    detail: Mapped[dict[str, Any] | None]

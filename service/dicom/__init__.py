@@ -1,0 +1,1 @@
+"""The DICOM room: only here pydicom, pynetdicom and highdicom are used."""

@@ -1,0 +1,205 @@
+"""The measurement groups of a report: one for each segment, one for each side, one for both."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from highdicom.sr import (
+    AlgorithmIdentification,
+    CodedConcept,
+    FindingSite,
+    Measurement,
+    MeasurementProperties,
+    MeasurementsAndQualitativeEvaluations,
+    MeasurementStatisticalProperties,
+    NumContentItem,
+    QualitativeEvaluation,
+    ReferencedSegment,
+    RelationshipTypeValues,
+    SourceSeriesForSegmentation,
+    TrackingIdentifier,
+    VolumetricROIMeasurementsAndQualitativeEvaluations,
+)
+from pydicom.dataset import Dataset
+
+from service.core.finding import Finding, Measures, Score, SideMeasures
+from service.core.mask import Label
+from service.dicom import codes
+from service.dicom.identity import MANUFACTURER, ObjectIdentity, tracking_uid
+
+Group = VolumetricROIMeasurementsAndQualitativeEvaluations | MeasurementsAndQualitativeEvaluations
+
+#: More than any of the measures resolves; keeps each Numeric Value a short DS.
+DECIMALS: Final = 4
+#: Measure, concept, unit, factor from the finding's unit.
+MEASURES: Final[tuple[tuple[str, CodedConcept, CodedConcept, float], ...]] = (
+    ("compartment_ml", codes.COMPARTMENT_VOLUME, codes.ML, 1.0),
+    ("lmm_ml", codes.LMM_VOLUME, codes.ML, 1.0),
+    ("imat_ml", codes.IMAT_VOLUME, codes.ML, 1.0),
+    ("imat_fraction", codes.IMAT_FRACTION, codes.PERCENT, 100.0),
+    ("mean_csa_cm2", codes.MEAN_CSA, codes.CM2, 1.0),
+    ("mean_lean_csa_cm2", codes.MEAN_LEAN_CSA, codes.CM2, 1.0),
+    ("fat_signal_fraction", codes.SIGNAL_FAT_FRACTION, codes.PERCENT, 100.0),
+)
+
+
+def measurement_groups(
+    finding: Finding, segmentation: Dataset | None, source: Dataset, identity: ObjectIdentity
+) -> list[Group]:
+    """All groups of one finding; a finding without measures gives one group without a number."""
+    if finding.measures is None:
+        return [_group_without_numbers(finding, identity)]
+    groups: list[Group] = []
+    if segmentation is not None:
+        groups += _segment_groups(finding, finding.measures, segmentation, source)
+    measures = finding.measures
+    for name, side, values in (
+        ("left", codes.LEFT, measures.left),
+        ("right", codes.RIGHT, measures.right),
+        ("total", codes.BILATERAL, measures.total),
+    ):
+        groups.append(_summary_group(name, side, values, finding, identity))
+    return groups
+
+
+def _group_without_numbers(finding: Finding, identity: ObjectIdentity) -> Group:
+    """What was looked at and that nothing is measured; viewers expect at least one group."""
+    name = "Paraspinal muscles"
+    return MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(tracking_uid(identity, name), name),
+        finding_category=codes.TISSUE,
+        finding_type=codes.MUSCLE,
+        finding_sites=[FindingSite(codes.REGION, laterality=codes.BILATERAL)],
+        qualitative_evaluations=[QualitativeEvaluation(codes.RESULT_STATUS, codes.STATUS_OF[finding.status])],
+    )
+
+
+def _segment_groups(
+    finding: Finding, measures: Measures, segmentation: Dataset, source: Dataset
+) -> list[Group]:
+    """One TID 1411 group with the volume of each segment that has voxels."""
+    separated = measures.total.lmm_ml is not None
+    volumes = {
+        Label.LEAN_LEFT: measures.left.lmm_ml if separated else measures.left.compartment_ml,
+        Label.LEAN_RIGHT: measures.right.lmm_ml if separated else measures.right.compartment_ml,
+        Label.IMAT_LEFT: measures.left.imat_ml,
+        Label.IMAT_RIGHT: measures.right.imat_ml,
+    }
+    groups: list[Group] = []
+    for segment in segmentation.SegmentSequence:
+        label = Label(int(segment.SegmentNumber))
+        volume = volumes[label]
+        if volume is None:
+            continue
+        reference = ReferencedSegment(
+            sop_class_uid=segmentation.SOPClassUID,
+            sop_instance_uid=segmentation.SOPInstanceUID,
+            segment_number=int(label),
+            source_series=SourceSeriesForSegmentation(source.SeriesInstanceUID),
+        )
+        groups.append(
+            VolumetricROIMeasurementsAndQualitativeEvaluations(
+                tracking_identifier=TrackingIdentifier(str(segment.TrackingUID), str(segment.TrackingID)),
+                referenced_segment=reference,
+                finding_category=codes.TISSUE,
+                finding_type=codes.TYPE_OF[label],
+                finding_sites=[FindingSite(codes.REGION, laterality=codes.SIDE_OF[label])],
+                measurements=[_number(codes.VOLUME, volume, codes.ML, finding)],
+            )
+        )
+    return groups
+
+
+def _summary_group(
+    name: str, side: CodedConcept, values: SideMeasures, finding: Finding, identity: ObjectIdentity
+) -> Group:
+    """One TID 1501 group with the measures of one side, or of both with their scores."""
+    tracked = f"Paraspinal muscles {name}"
+    numbers = []
+    scores = {score.measure: score for score in finding.scores} if name == "total" else {}
+    for measure, concept, unit, factor in MEASURES:
+        value = getattr(values, measure)
+        if value is not None:
+            numbers.append(_number(concept, value * factor, unit, finding, scores.get(measure)))
+    if name == "total" and finding.measures is not None:
+        numbers += _numbers_of_both(finding, finding.measures, scores)
+    return MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(tracking_uid(identity, tracked), tracked),
+        finding_category=codes.TISSUE,
+        finding_type=codes.MUSCLE,
+        finding_sites=[FindingSite(codes.REGION, laterality=side)],
+        measurements=numbers,
+        qualitative_evaluations=_states(finding) if name == "total" else None,
+    )
+
+
+def _numbers_of_both(finding: Finding, measures: Measures, scores: dict[str, Score]) -> list[Measurement]:
+    """The measures that exist only for both sides together."""
+    numbers = []
+    index = measures.lmm_height_index_ml_m2
+    if index is not None:
+        score = scores.get("lmm_height_index_ml_m2")
+        numbers.append(_number(codes.LMM_HEIGHT_INDEX, index, codes.ML_PER_M2, finding, score))
+    for value, concept in (
+        (measures.asymmetry.compartment_ml, codes.ASYMMETRY_COMPARTMENT),
+        (measures.asymmetry.imat_fraction, codes.ASYMMETRY_IMAT),
+    ):
+        if value is not None:
+            numbers.append(_number(concept, value, codes.NO_UNITS, finding))
+    return numbers
+
+
+def _states(finding: Finding) -> Sequence[QualitativeEvaluation] | None:
+    """For each score that was withheld, the state that says why (the sentence is among the comments)."""
+    states = dict.fromkeys(score.state for score in finding.scores if score.state != "scored")
+    return [QualitativeEvaluation(codes.SCORE_STATE, codes.SCORE_STATE_OF[state]) for state in states] or None
+
+
+def _number(
+    concept: CodedConcept,
+    value: float,
+    unit: CodedConcept,
+    finding: Finding,
+    score: Score | None = None,
+) -> Measurement:
+    """One number with the network that it came from and, where it was scored, its place in the norm."""
+    return Measurement(
+        name=concept,
+        value=round(value, DECIMALS),
+        unit=unit,
+        algorithm_id=_algorithm(finding),
+        properties=_properties(score),
+    )
+
+
+def _algorithm(finding: Finding) -> AlgorithmIdentification | None:
+    """TID 4019, on every number: viewers look for a child of each, and a number may be copied alone."""
+    if finding.model is None:
+        return None
+    return AlgorithmIdentification(
+        name=finding.model.name,
+        version=finding.model.version,
+        parameters=[f"model=sha256:{finding.model.sha256}"],
+        family=codes.AI_FAMILY,
+        manufacturer=MANUFACTURER,
+    )
+
+
+def _properties(score: Score | None) -> MeasurementProperties | None:
+    """The z-score and percentile (TID 311) where the measure was compared, else "undetermined"."""
+    if score is None:
+        return None
+    if score.state != "scored" or score.z is None:
+        return MeasurementProperties(normality=codes.UNDETERMINED)
+    relation = RelationshipTypeValues.HAS_PROPERTIES
+    values = [NumContentItem(codes.Z_SCORE, round(score.z, 3), codes.NO_UNITS, relationship_type=relation)]
+    if score.percentile is not None:
+        percentile = round(score.percentile, 1)
+        values.append(NumContentItem(codes.PERCENTILE, percentile, codes.PERCENT, relationship_type=relation))
+    status = f" ({score.norm_status})" if score.norm_status else ""
+    return MeasurementProperties(
+        measurement_statistical_properties=MeasurementStatisticalProperties(
+            values=values,
+            description=f"Reference table {score.norm or 'not named'}{status}",
+            authority=f"{MANUFACTURER} reference table; status: {score.norm_status or 'not stated'}",
+        )
+    )

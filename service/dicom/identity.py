@@ -1,0 +1,92 @@
+"""Who made a result object, and under which unique identifiers.
+
+Every identifier is computed from what shapes the bytes, so the same input gives the same object and
+no identifier ever stands for two different ones.
+"""
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+import service
+from service.core.status import OutputKind
+
+MANUFACTURER: Final = "myoscreen"
+#: Every SeriesDescription of ours begins with this.
+SERIES_PREFIX: Final = "MYOSCREEN"
+DEVICE_SERIAL_NUMBER: Final = "0"
+SOFTWARE_VERSION: Final = service.__version__
+#: Names of ours are hashed below this; chosen by us once at random and never to be changed.
+NAMESPACE: Final = uuid.UUID("5b0f8f64-7c0b-4e1c-9d7e-2f6f5a3e8c11")
+IMPLEMENTATION_VERSION_NAME: Final = "MYOSCREEN"
+
+#: Series numbers of results; above those that scanners use (DICOM.md 1.5, chosen by us).
+SERIES_NUMBERS: Final = {
+    OutputKind.SEG: 9001,
+    OutputKind.SR: 9002,
+    OutputKind.SC: 9003,
+    OutputKind.PDF: 9004,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectIdentity:
+    """What the identifiers and the times of one finding's objects are made from.
+
+    ``mask_digest`` covers everything that shapes the mask (source instances, network, provider and
+    precision, boundary rule); ``report_digest`` also covers norms, policy, demographics and prior.
+    """
+
+    mask_digest: str
+    report_digest: str
+    #: Written as the creation time, in its own time zone. Also part of every identifier.
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """One result object as it lies on disk."""
+
+    kind: OutputKind
+    sop_class_uid: str
+    sop_instance_uid: str
+    path: Path
+    sha256: str
+    size: int
+
+
+def uid(role: str, *key: str) -> str:
+    """A DICOM identifier below 2.25 that depends on the role and the key only (PS3.5 B.2)."""
+    name = "\x1f".join([role, *key])
+    return f"2.25.{uuid.uuid5(NAMESPACE, name).int}"
+
+
+def fingerprint(*parts: bytes | str) -> str:
+    """SHA-256 over several parts, each with its length, so that no two lists of parts agree."""
+    digest = hashlib.sha256()
+    for part in parts:
+        raw = part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
+        digest.update(len(raw).to_bytes(8, "big"))
+        digest.update(raw)
+    return digest.hexdigest()
+
+
+def tracking_uid(identity: ObjectIdentity, name: str) -> str:
+    """The identifier under which SEG and SR speak of the same region."""
+    return uid("tracking", identity.mask_digest, name)
+
+
+def is_own_result(dataset: Dataset) -> bool:
+    """Whether this service made the object, so that it is not analysed when a PACS sends it back."""
+    description = str(dataset.get("SeriesDescription") or "")
+    maker = str(dataset.get("Manufacturer") or "")
+    return maker == MANUFACTURER and description.upper().startswith(SERIES_PREFIX)
+
+
+IMPLEMENTATION_CLASS_UID: Final = uid("implementation class")
+CODING_SCHEME_UID: Final = uid("coding scheme", "99MYOSCREEN")

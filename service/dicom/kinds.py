@@ -1,0 +1,109 @@
+"""What else the headers say of an image: its level of the spine, and whether it is a by-product."""
+
+import re
+from typing import Final
+
+from service.core.series import Region
+from service.dicom.contrast import image_types
+from service.dicom.headers import Attributes
+
+#: BodyPartExamined (PS3.16 Annex L, and what scanners write).
+BODY_PARTS: Final[dict[str, Region]] = {
+    **dict.fromkeys(
+        ("LSPINE", "L SPINE", "L-SPINE", "LUMBAR", "LUMBARSPINE", "LUMBAR SPINE", "LWS"), "lumbar"
+    ),
+    **dict.fromkeys(("LSSPINE", "LUMBOSACRAL SPINE", "LSPINE LUMBAR"), "lumbar"),
+    **dict.fromkeys(("TSPINE", "T SPINE", "T-SPINE", "THORACICSPINE", "THORACIC SPINE", "BWS"), "thoracic"),
+    **dict.fromkeys(("TLSPINE", "THORACOLUMBAR SPINE", "TL SPINE"), "thoracolumbar"),
+    **dict.fromkeys(("CSPINE", "C SPINE", "C-SPINE", "CERVICALSPINE", "CERVICAL SPINE", "HWS"), "cervical"),
+    **dict.fromkeys(("WHOLESPINE", "WHOLE SPINE", "TOTALSPINE", "CTSPINE"), "whole_spine"),
+}
+#: AnatomicRegionSequence (CID 4031, SNOMED CT).
+REGION_CODES: Final[dict[str, Region]] = {
+    "122496007": "lumbar",
+    "122495006": "thoracic",
+    "122494005": "cervical",
+    "T-11503": "lumbar",
+    "T-11502": "thoracic",
+    "T-11501": "cervical",
+}
+#: English and German words for the levels, tried in this order.
+REGION_WORDS: Final[dict[Region, re.Pattern[str]]] = {
+    "whole_spine": re.compile(r"(?<![a-z])(?:(?:whole|total|full).?spine|gws|ganzwirbels\w*)"),
+    "thoracolumbar": re.compile(r"(?<![a-z])(?:thora[ck]o.?lumbal?r?|tl[ _-]?spine)"),
+    "lumbar": re.compile(r"(?<![a-z])(?:lumb\w*|ls?[ _-]?spine|(?:lws|lwk|lsp)(?![a-z]))"),
+    "thoracic": re.compile(
+        r"(?<![a-z])(?:thora[ck]\w*.?spine|t[ _-]?spine|dorsal.?spine|(?:bws|bwk)(?![a-z]))"
+    ),
+    "cervical": re.compile(r"(?<![a-z])(?:cervical\w*|c[ _-]?spine|(?:hws|hwk)(?![a-z]))"),
+}
+#: ImageType values of images that were computed from other images and show no tissue as acquired.
+DERIVED_TOKENS: Final = frozenset(
+    {"MPR", "CSA MPR", "CPR", "MIP", "CSA MIP", "MINIP", "MIN IP", "MAX IP", "PROJECTION IMAGE", "PROJECTION"}
+    | {
+        "REFORMATTED",
+        "RESAMPLED",
+        "SUBTRACTION",
+        "SUB",
+        "CSA SUB",
+        "SUBTRACT",
+        "VOLREN",
+        "VOLUME_RENDER",
+        "VRT",
+    }
+    | {"SCREEN SAVE", "CSA SCREEN SAVE", "SURFACE_RENDER", "CURVED_MPR", "MAX_IP", "MIN_IP", "COLLAPSE"}
+    | {"STDDEV", "STD_DEVIATION", "THICK", "FUSED", "CSAPARALLEL", "CSARADIAL"}
+)
+#: ImageType value 4 of the enhanced classes (PS3.3 C.8.16.1.4): pixels mixed from several images.
+ENHANCED_DERIVED: Final = frozenset(
+    {"DIVISION", "MASKED", "MAXIMUM", "MEDIAN", "MINIMUM", "MULTIPLICATION", "RESAMPLED", "STD_DEVIATION"}
+    | {"SUBTRACTION"}
+)
+LOCALIZER_WORDS: Final = re.compile(
+    r"(?<![a-z])(?:loc|localiser|localizer|localizers|lokalizer|scout|survey|topogram|3.?pl(?:ane)?.?loc\w*)(?![a-z])"
+)
+
+
+def is_derived(attributes: Attributes) -> bool:
+    """Whether the image was reformatted, projected or subtracted.
+
+    DERIVED alone says little: Dixon water and fat images and converted series carry it too.
+    """
+    types = image_types(attributes)
+    if DERIVED_TOKENS.intersection(types):
+        return True
+    if types[3:4] and types[3] in ENHANCED_DERIVED:
+        return True
+    technique = attributes.code("VolumeBasedCalculationTechnique")
+    if technique not in ("", "NONE", "MIXED"):
+        return True
+    how = attributes.code("DerivationDescription")
+    return types[:1] == ("DERIVED",) and "MEDCOM RESAMPLED" in how
+
+
+def is_localizer(attributes: Attributes) -> bool:
+    """Whether the image only plans others."""
+    words = f"{attributes.text('SeriesDescription')} {attributes.text('ProtocolName')}".lower()
+    return "LOCALIZER" in image_types(attributes) or bool(LOCALIZER_WORDS.search(words))
+
+
+def read_region(attributes: Attributes) -> tuple[Region, str]:
+    """Level of the spine and the attribute that names it; "unknown" where none does.
+
+    Geometry alone cannot tell it: the table position is not the patient's.
+    """
+    for item in attributes.items("AnatomicRegionSequence"):
+        code = Attributes((item,)).text("CodeValue")
+        if code in REGION_CODES:
+            return REGION_CODES[code], f"AnatomicRegionSequence={code}"
+    part = attributes.code("BodyPartExamined")
+    if part in BODY_PARTS:
+        return BODY_PARTS[part], f"BodyPartExamined={part}"
+    for keyword in "SeriesDescription", "ProtocolName", "StudyDescription":
+        text = attributes.text(keyword)
+        for region, pattern in REGION_WORDS.items():
+            if pattern.search(text.lower()):
+                return region, f"{keyword}={text}"
+    if part:
+        return "unknown", f"BodyPartExamined={part} names no level of the spine"
+    return "unknown", "no attribute names the level"

@@ -1,0 +1,186 @@
+"""Pixels of a stack as one volume, whatever way they were encoded."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.pixels.utils import iter_pixels
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from service.core.volume import Volume
+from service.dicom.frames import frame_attributes
+from service.dicom.headers import FOREIGN_ERRORS, UNDEFINED_LENGTH, Attributes, Header, quiet, read_header
+from service.dicom.stack import Stack
+from service.errors import UnreadableSeries
+
+#: All that the values of pixels depend on.
+PIXEL_TAGS: Final = (
+    *("SOPClassUID", "SOPInstanceUID", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "DirectoryRecordSequence"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+)
+#: Read straight from the file; everything else goes through a decoder.
+NATIVE_SYNTAXES: Final = {ImplicitVRLittleEndian, ExplicitVRLittleEndian}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelFormat:
+    """How the stored bits of one file become numbers."""
+
+    rows: int
+    columns: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    signed: bool
+    inverted: bool
+
+    @classmethod
+    def read(cls, attributes: Attributes) -> "PixelFormat":
+        """From the image pixel module; UnreadableSeries for what is not grey of 8 or 16 bits."""
+        photometric = attributes.code("PhotometricInterpretation") or "MONOCHROME2"
+        samples = attributes.whole("SamplesPerPixel") or 1
+        if photometric not in ("MONOCHROME1", "MONOCHROME2") or samples != 1:
+            raise UnreadableSeries(
+                f"The images are {photometric} with {samples} sample(s) per pixel, not grey.",
+                reason="unsupported_photometric",
+            )
+        allocated = attributes.whole("BitsAllocated") or 0
+        stored = attributes.whole("BitsStored") or allocated
+        if allocated not in (8, 16) or not 1 <= stored <= allocated:
+            raise UnreadableSeries(
+                f"The images have {allocated} bits per pixel, not 8 or 16.", reason="unsupported_pixel_format"
+            )
+        high = attributes.whole("HighBit")
+        return cls(
+            rows=attributes.whole("Rows") or 0,
+            columns=attributes.whole("Columns") or 0,
+            bits_allocated=allocated,
+            bits_stored=stored,
+            high_bit=high if high is not None and stored - 1 <= high < allocated else stored - 1,
+            signed=attributes.whole("PixelRepresentation") == 1,
+            inverted=photometric == "MONOCHROME1",
+        )
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one uncompressed frame."""
+        return self.rows * self.columns * self.bits_allocated // 8
+
+    def stored_values(self, words: NDArray[Any]) -> NDArray[Any]:
+        """The stored values without the bits that older objects kept overlays in."""
+        if self.bits_stored == self.bits_allocated:
+            return words
+        left = self.bits_allocated - 1 - self.high_bit
+        return (words << left) >> (self.bits_allocated - self.bits_stored)
+
+
+@quiet()
+def read_volume(stack: Stack) -> Volume:
+    """Decode a stack in the order of its grid, with the modality's rescale applied.
+
+    MONOCHROME1 is turned round, so that larger is always brighter. Raises UnreadableSeries with the
+    reason ``truncated_pixels``, ``undecodable_pixels``, ``unsupported_photometric``,
+    ``unsupported_pixel_format``, ``shape_mismatch`` or ``io_error``.
+    """
+    values = np.empty(stack.grid.shape, dtype=np.float32)
+    by_path: dict[Path, list[tuple[int, int]]] = defaultdict(list)
+    for index, ref in enumerate(stack.frames):
+        by_path[ref.path].append((index, (ref.frame or 1) - 1))
+    for path, wanted in by_path.items():
+        _read_file(path, wanted, values)
+    return Volume(values=values, grid=stack.grid)
+
+
+def _read_file(path: Path, wanted: Sequence[tuple[int, int]], values: NDArray[np.float32]) -> None:
+    """Decode the wanted (slice, frame) pairs of one file into the volume."""
+    header = read_header(path, PIXEL_TAGS)
+    if header is None or header.pixel_offset is None:
+        raise UnreadableSeries("The object has no pixels.", reason="no_pixels")
+    pixel_format = PixelFormat.read(Attributes((header.dataset,)))
+    if (pixel_format.rows, pixel_format.columns) != values.shape[1:]:
+        raise UnreadableSeries("Images of one stack differ in size.", reason="shape_mismatch")
+    indices = [frame for _, frame in wanted]
+    native = header.transfer_syntax_uid in NATIVE_SYNTAXES and header.pixel_length != UNDEFINED_LENGTH
+    read = _native_frames if native else _decoded_frames
+    try:
+        frames = read(path, header, pixel_format, indices)
+        attributes = frame_attributes(header.dataset, indices)
+        for (index, _), frame, frame_facts in zip(wanted, frames, attributes, strict=True):
+            values[index] = _rescaled(frame, pixel_format, frame_facts)
+    except OSError as error:
+        raise UnreadableSeries("The file could not be opened or read.", reason="io_error") from error
+    except FOREIGN_ERRORS as error:
+        raise UnreadableSeries("The pixels cannot be decoded.", reason="undecodable_pixels") from error
+
+
+def _native_frames(
+    path: Path, header: Header, pixel_format: PixelFormat, indices: Sequence[int]
+) -> list[NDArray[Any]]:
+    """Uncompressed frames, read from where they lie in the file."""
+    kind = "i" if pixel_format.signed else "u"
+    dtype = np.dtype(f"<{kind}{pixel_format.bits_allocated // 8}")
+    pixels = pixel_format.rows * pixel_format.columns
+    frames = []
+    for index in indices:
+        end = (index + 1) * pixel_format.frame_bytes
+        start = (header.pixel_offset or 0) + index * pixel_format.frame_bytes
+        words = np.fromfile(path, dtype=dtype, count=pixels, offset=start)
+        if words.size != pixels or end > (header.pixel_length or 0):
+            raise UnreadableSeries("The file ends in the middle of its pixels.", reason="truncated_pixels")
+        frame = words.reshape(pixel_format.rows, pixel_format.columns)
+        frames.append(pixel_format.stored_values(frame))
+    return frames
+
+
+def _decoded_frames(
+    path: Path, header: Header, pixel_format: PixelFormat, indices: Sequence[int]
+) -> list[NDArray[Any]]:
+    """Frames from whichever installed decoder knows the transfer syntax."""
+    dataset = pydicom.dcmread(path, force=True)
+    if "PixelData" not in dataset:
+        raise UnreadableSeries(
+            "The compressed pixels have no end, so the file was cut or badly written.",
+            reason="truncated_pixels",
+        )
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        dataset.file_meta.TransferSyntaxUID = UID(header.transfer_syntax_uid)
+    with panics_as_errors():
+        frames = list(iter_pixels(dataset, indices=list(indices), raw=True))
+    for frame in frames:
+        if frame.shape != (pixel_format.rows, pixel_format.columns):
+            raise UnreadableSeries("Decoded pixels have another size.", reason="undecodable_pixels")
+    return frames
+
+
+@contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """Turn the panic of a decoder written in Rust, which no ``except Exception`` sees, into an error."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise UnreadableSeries("The pixels cannot be decoded.", reason="undecodable_pixels") from error
+
+
+def _rescaled(frame: NDArray[Any], pixel_format: PixelFormat, attributes: Attributes) -> NDArray[np.float32]:
+    """Stored values through the modality LUT (PS3.3 C.11.1.1.2)."""
+    if attributes.items("ModalityLUTSequence"):
+        raise UnreadableSeries("The images need a modality look-up table.", reason="unsupported_pixel_format")
+    values: NDArray[np.float32] = frame.astype(np.float32)
+    if pixel_format.inverted:
+        values = np.float32(-1 if pixel_format.signed else 2**pixel_format.bits_stored - 1) - values
+    slope, intercept = attributes.number("RescaleSlope"), attributes.number("RescaleIntercept")
+    if slope not in (None, 0.0, 1.0):
+        values *= np.float32(slope)
+    if intercept:
+        values += np.float32(intercept)
+    return values

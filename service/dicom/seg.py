@@ -1,0 +1,197 @@
+"""The segmentation object: the mask on the grid of its source images."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from highdicom import AlgorithmIdentificationSequence, PlanePositionSequence
+from highdicom.color import CIELabColor
+from highdicom.seg import Segmentation, SegmentDescription
+from highdicom.sr import CodedConcept
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from service.core.finding import Definition, ModelSection
+from service.core.mask import Label, Mask
+from service.core.status import OutputKind
+from service.core.volume import Grid
+from service.dicom import codes
+from service.dicom.identity import (
+    DEVICE_SERIAL_NUMBER,
+    MANUFACTURER,
+    SERIES_NUMBERS,
+    SOFTWARE_VERSION,
+    ObjectIdentity,
+    Written,
+    fingerprint,
+    tracking_uid,
+)
+from service.dicom.series import source_datasets
+from service.dicom.stack import Stack
+from service.dicom.stamp import (
+    copy_patient_and_study,
+    describe_equipment,
+    instance_uid,
+    person_fingerprint,
+    series_uid,
+    stamp,
+    take_person,
+    write,
+)
+from service.errors import UnreadableSeries
+
+SERIES_DESCRIPTION: Final = "MYOSCREEN: paraspinal muscle/IMAT SEG"
+#: A header carries about six digits; a slice further off than this is another slice.
+POSITION_TOLERANCE_MM: Final = 0.01
+
+
+def write_seg(
+    stack: Stack,
+    mask: Mask,
+    *,
+    model: ModelSection,
+    definition: Definition,
+    identity: ObjectIdentity,
+    path: Path,
+) -> Written:
+    """Write the mask as a BINARY segmentation of the stack it was drawn on.
+
+    Every segment is described, also one without a voxel (no fat on one side is a result). An empty
+    mask raises ValueError: there is nothing to hand to a viewer then, and only the SR is sent. A stack
+    that cannot be referenced (no frame of reference, slices over several multi-frame objects) raises
+    UnreadableSeries; its finding can still be sent as SR without a segmentation.
+    """
+    if not mask.labels.any():
+        raise ValueError("An empty mask makes no segmentation object.")
+    if stack.facts.frame_of_reference_uid is None:
+        raise UnreadableSeries(
+            "Without a frame of reference no segmentation can be placed.", reason="no_frame_of_reference"
+        )
+    sources = match_to_grid(source_datasets(stack), stack.grid)
+    person = take_person(sources)
+    names = codes.segment_labels(fat_separated=mask.fat_separated)
+    labels = _described_labels(mask, names)
+    sop_instance_uid = instance_uid(
+        OutputKind.SEG,
+        identity.mask_digest,
+        identity,
+        fingerprint(labels.tobytes(), model.sha256, definition.id, definition.version),
+        person_fingerprint(person),
+    )
+    segmentation = Segmentation(
+        sources,
+        labels,
+        "BINARY",
+        [_describe(label, name, model, identity) for label, name in names.items()],
+        series_instance_uid=series_uid(sop_instance_uid),
+        series_number=SERIES_NUMBERS[OutputKind.SEG],
+        sop_instance_uid=sop_instance_uid,
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=model.name,
+        software_versions=SOFTWARE_VERSION,
+        device_serial_number=DEVICE_SERIAL_NUMBER,
+        plane_positions=_plane_positions(sources, stack.grid),
+        content_label="PARASPINAL_SEG",
+        content_description=f"{definition.id} {definition.version}"[:64],
+        content_creator_name="MYOSCREEN^AI",
+        series_description=SERIES_DESCRIPTION,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        omit_empty_frames=True,
+    )
+    copy_patient_and_study(person, segmentation)
+    describe_equipment(
+        segmentation, kind=OutputKind.SEG, description=SERIES_DESCRIPTION, model_name=model.name
+    )
+    if is_multiframe(sources[0]):
+        _name_source_frames(segmentation, stack)
+    stamp(segmentation, identity)
+    return write(segmentation, kind=OutputKind.SEG, path=path)
+
+
+def is_multiframe(source: Dataset) -> bool:
+    """Whether the source holds its slices as frames of one object."""
+    return "PerFrameFunctionalGroupsSequence" in source
+
+
+def match_to_grid(sources: list[Dataset], grid: Grid) -> list[Dataset]:
+    """The source images in the order of the grid's slices, found by position and never by index.
+
+    A multi-frame source is returned as it is: its frames are matched by highdicom, by position too.
+    """
+    if is_multiframe(sources[0]):
+        if len(sources) > 1:
+            raise UnreadableSeries(
+                "A stack over several multi-frame objects cannot be referenced frame by frame.",
+                reason="several_multiframe_objects",
+            )
+        return sources
+    positions = np.array([source.ImagePositionPatient for source in sources], dtype=np.float64)
+    distances = np.linalg.norm(grid.origins_mm[:, None, :] - positions[None, :, :], axis=2)
+    nearest = distances.argmin(axis=1)
+    matched = bool((distances[np.arange(len(nearest)), nearest] <= POSITION_TOLERANCE_MM).all())
+    if not matched or len(set(nearest.tolist())) != len(nearest):
+        raise UnreadableSeries(
+            "The source images do not lie where the mask's slices lie.", reason="positions_differ"
+        )
+    return [sources[index] for index in nearest]
+
+
+def _plane_positions(sources: list[Dataset], grid: Grid) -> list[PlanePositionSequence] | None:
+    """Where the mask's slices lie; None for single-frame sources, which are in grid order already."""
+    if not is_multiframe(sources[0]):
+        return None
+    return [PlanePositionSequence("PATIENT", origin.tolist()) for origin in grid.origins_mm]
+
+
+def _described_labels(mask: Mask, names: dict[Label, str]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """The label map; refuses a voxel that no segment describes."""
+    if int(mask.labels.max()) > max(names):
+        raise ValueError("The mask has fat voxels although fat was not separated.")
+    return np.ascontiguousarray(mask.labels, dtype=np.uint8)
+
+
+def _describe(label: Label, name: str, model: ModelSection, identity: ObjectIdentity) -> SegmentDescription:
+    """What one segment is, which network drew it, and the identifier that the SR repeats."""
+    algorithm = AlgorithmIdentificationSequence(
+        name=model.name,
+        version=model.version,
+        family=codes.AI_FAMILY,
+        source=MANUFACTURER,
+        parameters={"model": f"sha256:{model.sha256}"},
+    )
+    return SegmentDescription(
+        segment_number=int(label),
+        segment_label=name,
+        segmented_property_category=codes.TISSUE,
+        segmented_property_type=codes.TYPE_OF[label],
+        algorithm_type="AUTOMATIC",
+        algorithm_identification=algorithm,
+        tracking_id=name,
+        tracking_uid=tracking_uid(identity, name),
+        anatomic_regions=[_region(label)],
+        display_color=CIELabColor.from_rgb(*codes.COLOUR_OF[label]),
+    )
+
+
+def _region(label: Label) -> CodedConcept:
+    """The region with its side as a modifier; a copy, because the constant belongs to all segments."""
+    region = deepcopy(codes.REGION)
+    region.AnatomicRegionModifierSequence = [codes.SIDE_OF[label]]
+    return region
+
+
+def _name_source_frames(segmentation: Dataset, stack: Stack) -> None:
+    """Point each frame at the very source frame that the mask was drawn on.
+
+    Several echoes of one multi-frame image share a position, so position alone names too many.
+    """
+    origins = stack.grid.origins_mm
+    for group in segmentation.PerFrameFunctionalGroupsSequence:
+        position = np.array(group.PlanePositionSequence[0].ImagePositionPatient, dtype=np.float64)
+        index = int(np.linalg.norm(origins - position, axis=1).argmin())
+        number = stack.frames[index].frame
+        for derivation in group.get("DerivationImageSequence") or ():
+            derivation.SourceImageSequence = derivation.SourceImageSequence[:1]
+            derivation.SourceImageSequence[0].ReferencedFrameNumber = number

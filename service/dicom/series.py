@@ -1,0 +1,185 @@
+"""DICOM files turned into stacks of slices and their facts, from the headers alone.
+
+The door of this part of the room: volumes, source datasets and identities are offered here too.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+)
+
+from service.core.series import StackFacts
+from service.core.volume import Grid
+from service.dicom.contrast import read_contrast
+from service.dicom.demographics import read_person
+from service.dicom.frames import SCAN_TAGS, HeaderFrame, read_frames
+from service.dicom.geometry import plane_of, stack_normal, tilt_degrees
+from service.dicom.grouping import split_into_stacks
+from service.dicom.headers import Attributes, Header, quiet, read_header
+from service.dicom.instance import LONG_TEXT, SHORT_TEXT, InstanceIdentity, read_identity, read_study
+from service.dicom.kinds import is_derived, is_localizer, read_region
+from service.dicom.moments import newest_time
+from service.dicom.pixels import read_volume
+from service.dicom.sources import source_datasets
+from service.dicom.stack import FrameRef, Scan, Stack, StudyFacts, UnreadableFile
+from service.errors import Reason, UnreadableSeries
+
+__all__ = [
+    "FrameRef",
+    "InstanceIdentity",
+    "Scan",
+    "Stack",
+    "StudyFacts",
+    "UnreadableFile",
+    "read_identity",
+    "read_volume",
+    "scan",
+    "source_datasets",
+]
+
+log = logging.getLogger(__name__)
+
+#: PS3.5 10.4: syntaxes that lose something; those that may or may not are settled by the attribute.
+LOSSY_SYNTAXES: Final = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless}
+PERHAPS_LOSSY_SYNTAXES: Final = {JPEG2000, HTJ2K}
+#: Manufacturer of the synthetic phantom (service.dicom.synthesis writes it).
+PHANTOM_MANUFACTURER: Final = "myoscreen phantom"
+
+
+@quiet()
+def scan(paths: Sequence[Path]) -> Scan:
+    """Sort files into stacks by their headers; what is no image is listed with its reason.
+
+    The result does not depend on the order of the paths. A DICOMDIR is passed over in silence.
+    """
+    frames: list[HeaderFrame] = []
+    unreadable: list[UnreadableFile] = []
+    seen: set[str] = set()
+    for path in sorted(set(paths)):
+        found = _read_file(path)
+        if isinstance(found, UnreadableFile):
+            unreadable.append(found)
+        elif found and found[0].ref.sop_instance_uid in seen:
+            reason = Reason("duplicate_instance", "Another file holds an image of the same identity.")
+            unreadable.append(_unreadable(path, found[0].attributes, reason))
+        elif found:
+            seen.add(found[0].ref.sop_instance_uid)
+            frames += found
+    by_series: dict[str, list[HeaderFrame]] = defaultdict(list)
+    for frame in frames:
+        by_series[frame.series_uid].append(frame)
+    stacks = [
+        _stack(number, members)
+        for series_uid in sorted(by_series)
+        for number, members in enumerate(split_into_stacks(by_series[series_uid]))
+    ]
+    return Scan(stacks=tuple(stacks), unreadable=tuple(unreadable))
+
+
+def _read_file(path: Path) -> list[HeaderFrame] | UnreadableFile:
+    """The frames of one file (none for a DICOMDIR), or why there are none."""
+    header: Header | None = None
+    try:
+        header = read_header(path, SCAN_TAGS)
+        return read_frames(path, header) if header else []
+    except UnreadableSeries as error:
+        log.info("file_unreadable", extra={"code": error.reason.code})
+        attributes = Attributes((header.dataset,) if header else ())
+        return _unreadable(path, attributes, error.reason)
+
+
+def _unreadable(path: Path, attributes: Attributes, reason: Reason) -> UnreadableFile:
+    """A file that is part of no stack, with the identity it still tells."""
+    return UnreadableFile(
+        path=path,
+        sop_instance_uid=attributes.text("SOPInstanceUID") or None,
+        series_uid=attributes.text("SeriesInstanceUID") or None,
+        reason=reason,
+    )
+
+
+def _stack(number: int, frames: list[HeaderFrame]) -> Stack:
+    """The frames of one stack, already in order, with what their headers say."""
+    grid = _grid(frames)
+    attributes = frames[0].attributes
+    return Stack(
+        facts=_facts(number, frames, grid),
+        grid=grid,
+        newest_time=newest_time(frame.attributes for frame in frames),
+        frames=tuple(frame.ref for frame in frames),
+        study=read_study(attributes),
+    )
+
+
+def _grid(frames: list[HeaderFrame]) -> Grid:
+    """Positions from ImagePositionPatient alone; other attributes about spacing are often wrong."""
+    geometry = frames[0].geometry
+    return Grid(
+        origins_mm=np.array([frame.geometry.position_mm for frame in frames]),
+        column_direction=geometry.column_direction,
+        row_direction=geometry.row_direction,
+        pixel_spacing_mm=geometry.pixel_spacing_mm,
+        rows=geometry.rows,
+        columns=geometry.columns,
+        slice_thickness_mm=geometry.slice_thickness_mm,
+    )
+
+
+def _facts(number: int, frames: list[HeaderFrame], grid: Grid) -> StackFacts:
+    """What the headers say of a stack and of the person in it."""
+    first = frames[0]
+    attributes = first.attributes
+    normal = stack_normal(first.geometry)
+    contrast = read_contrast(attributes)
+    region, region_evidence = read_region(attributes)
+    return StackFacts(
+        study_uid=first.study_uid,
+        series_uid=first.series_uid,
+        stack=number,
+        sop_class_uid=first.sop_class_uid,
+        sop_instance_uids=tuple(dict.fromkeys(frame.ref.sop_instance_uid for frame in frames)),
+        modality=attributes.code("Modality")[:SHORT_TEXT],
+        image_type=attributes.texts("FrameType") or attributes.texts("ImageType"),
+        description=attributes.text("SeriesDescription")[:LONG_TEXT],
+        plane=plane_of(normal),
+        tilt_degrees=tilt_degrees(normal),
+        contrast=contrast.contrast,
+        contrast_evidence=contrast.evidence,
+        region=region,
+        region_evidence=region_evidence,
+        slices=len(frames),
+        coverage_mm=grid.coverage_mm,
+        spacing_mm=(grid.slice_step_mm, *grid.pixel_spacing_mm),
+        largest_gap_ratio=_largest_gap_ratio(grid),
+        frame_of_reference_uid=first.frame_of_reference_uid,
+        lossy=any(_is_lossy(frame) for frame in frames),
+        derived=any(is_derived(frame.attributes) for frame in frames),
+        localizer=is_localizer(attributes),
+        person=read_person(attributes),
+        phantom=attributes.text("Manufacturer") == PHANTOM_MANUFACTURER,
+    )
+
+
+def _largest_gap_ratio(grid: Grid) -> float:
+    """Largest step between neighbouring slices divided by the median step; 1 for a single step."""
+    steps = np.diff(grid.offsets_mm)
+    return float(steps.max() / np.median(steps)) if len(steps) else 1.0
+
+
+def _is_lossy(frame: HeaderFrame) -> bool:
+    """Whether the pixels ever went through lossy compression (PS3.3 C.7.6.1.1.5)."""
+    declared = frame.attributes.text("LossyImageCompression")
+    syntax = frame.transfer_syntax_uid
+    if declared == "01" or syntax in LOSSY_SYNTAXES or syntax.startswith("1.2.840.10008.1.2.4.10"):
+        return True
+    return syntax in PERHAPS_LOSSY_SYNTAXES and declared != "00"

@@ -1,0 +1,94 @@
+"""Files that are either wholly there or not at all, and private to the service.
+
+A name from outside never becomes a path here: callers build paths from ids and digests of their own.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+#: Only the service's own account may enter its folders or read its files (patient data).
+PRIVATE_DIR = 0o700
+PRIVATE_FILE = 0o600
+_CHUNK = 1024 * 1024
+#: Ending of files that are still being written; a crash may leave one behind.
+PART = ".part"
+
+
+def make_private_dir(path: Path) -> Path:
+    """Make ``path`` and what is missing above it, each private, and make the new names durable."""
+    missing: list[Path] = []
+    folder = path
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for new in reversed(missing):
+        new.mkdir(mode=PRIVATE_DIR, exist_ok=True)
+        sync_dir(new.parent)
+    return path
+
+
+def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Put ``content`` at ``path`` so that it survives a power cut once this returns.
+
+    The folder must exist. A file that was there before is replaced in one step.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=PART)
+    part = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            for piece in (content,) if isinstance(content, bytes) else content:
+                file.write(piece)
+            file.flush()
+            os.fchmod(file.fileno(), PRIVATE_FILE)
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    sync_dir(path.parent)
+
+
+def sync_dir(path: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def settle(folder: Path) -> None:
+    """Make every file directly in ``folder`` private and durable."""
+    for path in folder.iterdir():
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fchmod(descriptor, PRIVATE_FILE)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+    sync_dir(folder)
+    sync_dir(folder.parent)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def within(root: Path, relative: str) -> Path:
+    """The path ``relative`` below ``root``.
+
+    Raises ValueError when it would lead out of ``root``, whatever stands in the database.
+    """
+    path = (root / relative).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise ValueError("the path leads out of its folder")
+    return path

@@ -1,0 +1,1 @@
+"""The inference room: only here ONNX Runtime is used."""

@@ -1,0 +1,1 @@
+"""Pictures and pages: only here drawing and PDF libraries are used."""

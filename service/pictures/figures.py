@@ -1,0 +1,164 @@
+"""Curves: the muscles along the spine, and one person beside a reference table."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import NDArray
+
+from service.core import wording
+from service.core.finding import Finding, Measures, Score
+from service.core.mask import Label
+from service.pictures.fonts import displayable
+from service.pictures.overlay import COLOURS
+
+Rgb = NDArray[np.uint8]
+DPI: Final = 100
+INK: Final = "#1c2530"
+QUIET: Final = "#6b7683"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceCurve:
+    """A norm by age for one sex, in the unit of the measure (shares from 0 to 1)."""
+
+    age_years: tuple[float, ...]
+    p5: tuple[float, ...]
+    p50: tuple[float, ...]
+    p95: tuple[float, ...]
+    label: str
+    #: The norm's own word for how far it may be trusted, for example "provisional".
+    status: str
+
+
+def profile_figure(finding: Finding, *, size_px: tuple[int, int] = (720, 560), scale: float = 1.0) -> Rgb:
+    """Lean and fat area of each side along the spine: the patient's right on the left, cranial up.
+
+    ``scale`` multiplies the pixels of the same drawing, for paper.
+    """
+    figure, axes = _empty(size_px, scale)
+    if finding.measures is None or not finding.measures.profile:
+        axes.text(0.5, 0.5, "No profile: nothing was measured", ha="center", va="center", color=QUIET)
+        axes.set_axis_off()
+        return _pixels(figure)
+    _draw_profile(axes, finding.measures)
+    return _pixels(figure)
+
+
+def reference_figure(
+    score: Score,
+    curve: ReferenceCurve,
+    *,
+    age_years: float | None,
+    size_px: tuple[int, int] = (720, 480),
+    scale: float = 1.0,
+) -> Rgb:
+    """The norm's median and 5th and 95th percentile by age, and this person's value with its interval."""
+    factor = 100.0 if score.measure in wording.SHARES else 1.0
+    figure, axes = _empty(size_px, scale)
+    age = np.array(curve.age_years)
+    low, middle, high = (np.array(line) * factor for line in (curve.p5, curve.p50, curve.p95))
+    axes.fill_between(age, low, high, color="#dbe4ee", linewidth=0, label="5th to 95th percentile")
+    axes.plot(age, middle, color="#4a6b8a", linewidth=1.6, label="median")
+    for line in (low, high):
+        axes.plot(age, line, color="#9db2c6", linewidth=0.9)
+    if age_years is not None and score.value is not None:
+        _draw_person(axes, score, age_years, factor)
+    known = wording.MEASURE_NAMES.get(score.measure)
+    axes.set_xlabel("Age (years)", color=INK)
+    axes.set_ylabel(f"{wording.measure_name(score.measure)} ({known[1] if known else score.unit})", color=INK)
+    axes.set_title(displayable(f"{curve.label} ({curve.status})"), fontsize=9, color=QUIET, loc="left")
+    axes.set_xlim(float(age.min()), float(age.max()))
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=8, loc="best")
+    return _pixels(figure)
+
+
+def _draw_person(axes: Axes, score: Score, age_years: float, factor: float) -> None:
+    """The person's point, with the interval of the measurement where it is known."""
+    value = (score.value or 0.0) * factor
+    error = None
+    if score.value_ci95 is not None:
+        low, high = (bound * factor for bound in score.value_ci95)
+        error = np.array([[max(0.0, value - low)], [max(0.0, high - value)]])
+    axes.errorbar(
+        [age_years],
+        [value],
+        yerr=error,
+        fmt="o",
+        color="#b3402e",
+        markersize=6,
+        capsize=3,
+        linewidth=1.2,
+        label="this examination" + (" with 95 % interval" if error is not None else ""),
+        zorder=5,
+    )
+
+
+def _draw_profile(axes: Axes, measures: Measures) -> None:
+    """Areas to both sides of a middle line."""
+    profile = measures.profile
+    height = np.array([point.position_mm for point in profile])
+    separated = any(point.left_fat_cm2 is not None for point in profile)
+    sides = (
+        (-1.0, Label.LEAN_RIGHT, Label.IMAT_RIGHT, "right_lean_cm2", "right_fat_cm2"),
+        (1.0, Label.LEAN_LEFT, Label.IMAT_LEFT, "left_lean_cm2", "left_fat_cm2"),
+    )
+    widest = 1.0
+    for sign, lean_label, fat_label, lean_name, fat_name in sides:
+        lean = np.array([getattr(point, lean_name) or 0.0 for point in profile])
+        fat = np.array([getattr(point, fat_name) or 0.0 for point in profile])
+        widest = max(widest, float((lean + fat).max()))
+        side = "right" if sign < 0 else "left"
+        lean_word = "lean" if separated else "compartment"
+        axes.fill_betweenx(
+            height, 0, sign * lean, color=_hex(lean_label), linewidth=0, label=f"{lean_word} {side}"
+        )
+        if separated:
+            axes.fill_betweenx(
+                height,
+                sign * lean,
+                sign * (lean + fat),
+                color=_hex(fat_label),
+                linewidth=0,
+                label=f"IMAT {side}",
+            )
+    axes.axvline(0, color="white", linewidth=1.2)
+    axes.set_xlim(-1.12 * widest, 1.12 * widest)
+    axes.set_ylim(float(height.min()), float(height.max()) if len(height) > 1 else float(height.min()) + 1)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):g}"))
+    axes.set_xlabel("R        cross-sectional area (cm\u00b2)        L", color=INK)
+    axes.set_ylabel("Position from the caudal end (mm)", color=INK)
+    axes.legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+
+
+def _empty(size_px: tuple[int, int], scale: float) -> tuple[Figure, Axes]:
+    """A figure of its own canvas, apart from pyplot and its global state."""
+    figure = Figure(figsize=(size_px[0] / DPI, size_px[1] / DPI), dpi=DPI * scale, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for name in ("top", "right"):
+        axes.spines[name].set_visible(False)
+    for name in ("left", "bottom"):
+        axes.spines[name].set_color("#9aa5b1")
+    axes.tick_params(colors=QUIET, labelsize=9)
+    axes.grid(visible=True, color="#eceff3", linewidth=0.8)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _pixels(figure: Figure) -> Rgb:
+    """The figure as it would be printed."""
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()  # type: ignore[no-untyped-call]
+
+
+def _hex(label: Label) -> str:
+    """The colour of a label as matplotlib reads it."""
+    return "#{:02x}{:02x}{:02x}".format(*COLOURS[label])

@@ -1,0 +1,319 @@
+"""The report as PDF: the same content as the summary, with the profile and the reference curves."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from html import escape
+from io import BytesIO
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from reportlab.lib.colors import Color, HexColor
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.styles import ParagraphStyle
+from reportlab.lib.units import mm
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.ttfonts import TTFont
+from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import (
+    BaseDocTemplate,
+    Flowable,
+    Frame,
+    Image,
+    KeepTogether,
+    PageTemplate,
+    Paragraph,
+    Spacer,
+    Table,
+)
+
+from service.core import wording
+from service.core.finding import Finding
+from service.pictures import content
+from service.pictures.content import Banner, Panel
+from service.pictures.figures import ReferenceCurve, profile_figure, reference_figure
+from service.pictures.fonts import BOLD, REGULAR, displayable
+from service.pictures.overlay import png
+
+REGULAR_NAME: Final = "DejaVuSans"
+BOLD_NAME: Final = "DejaVuSans-Bold"
+INK: Final = HexColor("#1c2530")
+QUIET: Final = HexColor("#5d6975")
+RULE: Final = HexColor("#c9d1d9")
+STRIPE: Final = HexColor("#f3f5f8")
+AMBER: Final = HexColor("#f2b233")
+SIDE_MM: Final = 16.0
+WIDTH: Final = A4[0] - 2 * SIDE_MM * mm
+#: A chart is drawn at 4.8 x 2.9 inches, printed three quarters as large with 300 dots per inch.
+CHART_PX: Final = (480, 290)
+CHART_SCALE: Final = 2.25
+CHART_BOX: Final = (WIDTH * 0.5 - 2 * mm, 53 * mm)
+NO_CURVES: Final[Mapping[str, ReferenceCurve]] = MappingProxyType({})
+
+
+def report_pdf(
+    finding: Finding,
+    banner: Banner,
+    panels: Sequence[Panel],
+    *,
+    curves: Mapping[str, ReferenceCurve] = NO_CURVES,
+) -> bytes:
+    """The report in A4; the same arguments give the same bytes.
+
+    ``curves`` maps a measure to the norm that it was scored with; those are drawn with the person.
+    """
+    _register_fonts()
+    buffer = BytesIO()
+    document = BaseDocTemplate(
+        buffer,
+        pagesize=A4,
+        title=f"{wording.TITLE} - {wording.BANNER}",
+        author=wording.PRODUCT,
+        subject=wording.DISCLAIMER,
+        creator=wording.PRODUCT,
+        invariant=1,
+    )
+
+    def draw_edge(canvas: Canvas, _: Any) -> None:
+        _draw_edge(canvas, banner)
+
+    bottom, height = 13 * mm, A4[1] - 46 * mm
+    area = Frame(SIDE_MM * mm, bottom, WIDTH, height, 0, 0, 0, 0)
+    document.addPageTemplates([PageTemplate(frames=[area], onPage=draw_edge)])
+    document.build(_story(finding, panels, curves))
+    return buffer.getvalue()
+
+
+def _story(finding: Finding, panels: Sequence[Panel], curves: Mapping[str, ReferenceCurve]) -> list[Flowable]:
+    """Everything on the pages, in order."""
+    story: list[Flowable] = []
+    if finding.measures is None:
+        story += _reasons(finding)
+        story += _pictures(panels)
+    else:
+        story += _pictures(panels)
+        story += _measures(finding)
+        story += _comparison(finding)
+    story += _flags_and_quality(finding)
+    if finding.measures is not None:
+        story += _charts(finding, curves)
+    story += _section("Limits", [" ".join([*wording.LIMITS, _follow_up(finding)])], size=7.0)
+    story += _section("Origin", [content.source_line(finding), *content.provenance_lines(finding)], size=6.5)
+    return story
+
+
+def _follow_up(finding: Finding) -> str:
+    """What may follow, in the words of the reporting rules; nothing where nothing was measured."""
+    if finding.measures is None:
+        return wording.NO_MEASUREMENT
+    return "Reviewed by: not reviewed. No action is recommended by this software."
+
+
+def _reasons(finding: Finding) -> list[Flowable]:
+    """The distinct head of a report without measures."""
+    word = "NOT ASSESSABLE" if finding.status == "not_assessable" else "NOT ELIGIBLE"
+    box = Table([[_text(f"<b>{word}: no measurement is reported</b>", 13)]], colWidths=[WIDTH])
+    box.setStyle([("BOX", (0, 0), (-1, -1), 1.2, AMBER), ("BOTTOMPADDING", (0, 0), (-1, -1), 9)])
+    lines = [f"{reason.text} ({reason.code})" for reason in finding.reasons]
+    return [box, *_section("Reason", lines, size=10.0), Spacer(1, 3 * mm)]
+
+
+def _pictures(panels: Sequence[Panel]) -> list[Flowable]:
+    """Key slices side by side with their captions."""
+    shown = panels[:3]
+    if not shown:
+        return []
+    cell = WIDTH / 3 - 2 * mm
+    images = [_image(panel.rgb, cell, 41 * mm) for panel in shown]
+    captions = [_text(_safe(panel.caption), 7, QUIET) for panel in shown]
+    table = Table([images, captions], colWidths=[WIDTH / 3] * len(shown), hAlign="LEFT")
+    table.setStyle(
+        [
+            ("LEFTPADDING", (0, 0), (-1, -1), 0),
+            ("RIGHTPADDING", (0, 0), (-1, -1), 2 * mm),
+            ("TOPPADDING", (0, 0), (-1, -1), 1),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 1),
+        ]
+    )
+    return [table]
+
+
+def _measures(finding: Finding) -> list[Flowable]:
+    """The table of measures."""
+    assert finding.measures is not None
+    head = ["", "", "Left", "Right", "Total", "Asymmetry"]
+    body = [
+        [row.name, row.unit, row.left, row.right, row.total, row.asymmetry]
+        for row in content.measure_rows(finding.measures)
+    ]
+    widths = [66 * mm, 18 * mm, 23 * mm, 23 * mm, 23 * mm]
+    table = Table([head, *body], colWidths=[*widths, WIDTH - sum(widths)], rowHeights=4.9 * mm)
+    table.setStyle(
+        [
+            ("FONT", (0, 0), (-1, -1), REGULAR_NAME, 8.5),
+            ("FONT", (4, 1), (4, -1), BOLD_NAME, 8.5),
+            ("TEXTCOLOR", (0, 0), (-1, -1), INK),
+            ("TEXTCOLOR", (0, 0), (-1, 0), QUIET),
+            ("TEXTCOLOR", (1, 1), (1, -1), QUIET),
+            ("ALIGN", (2, 0), (-1, -1), "RIGHT"),
+            ("VALIGN", (0, 0), (-1, -1), "MIDDLE"),
+            ("ROWBACKGROUNDS", (0, 1), (-1, -1), [STRIPE, HexColor("#ffffff")]),
+            ("LINEBELOW", (0, 0), (-1, 0), 0.6, RULE),
+        ]
+    )
+    note = _text("Asymmetry: (left - right) / (left + right). Sides are the patient's.", 7, QUIET)
+    return [*_section("Measures", []), table, note]
+
+
+def _comparison(finding: Finding) -> list[Flowable]:
+    """Scores or the reasons why there are none, flags and pattern."""
+    lines = [f"{name}; {sentence}." for name, sentence in content.score_lines(finding)]
+    story = _section("Comparison with reference tables", lines or ["No comparison was made."])
+    story.append(_text(_safe(f"Used for comparison: {content.person_line(finding)}."), 8))
+    story.append(_text(_safe(f"Pattern: {content.pattern_line(finding)}."), 8))
+    return story
+
+
+def _flags_and_quality(finding: Finding) -> list[Flowable]:
+    """Flags on the left and quality on the right, or quality alone where there is no flag."""
+    quality = content.quality_lines(finding)
+    if not finding.flags:
+        return _section("Quality", quality)
+    flags = [f"{name}: {state}" for name, state in content.flag_lines(finding)]
+    gap = 6 * mm
+    half = (WIDTH - gap) / 2
+    columns = [
+        [
+            _section("Flags", flags, size=7.5, width=half),
+            "",
+            _section("Quality", quality, size=7.5, width=half),
+        ]
+    ]
+    table = Table(columns, colWidths=[half, gap, half])
+    table.setStyle(
+        [
+            ("LEFTPADDING", (0, 0), (-1, -1), 0),
+            ("RIGHTPADDING", (0, 0), (-1, -1), 0),
+            ("TOPPADDING", (0, 0), (-1, -1), 0),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 0),
+            ("VALIGN", (0, 0), (-1, -1), "TOP"),
+        ]
+    )
+    return [table]
+
+
+def _charts(finding: Finding, curves: Mapping[str, ReferenceCurve]) -> list[Flowable]:
+    """The profile along the spine, and each norm that a score was taken from."""
+    age = finding.person.age_years if finding.person else None
+    charts: list[Flowable] = [
+        _image(profile_figure(finding, size_px=CHART_PX, scale=CHART_SCALE), *CHART_BOX)
+    ]
+    for score in finding.scores:
+        curve = curves.get(score.measure)
+        if curve is not None:
+            picture = reference_figure(score, curve, age_years=age, size_px=CHART_PX, scale=CHART_SCALE)
+            charts.append(_image(picture, *CHART_BOX))
+    rows = [charts[start : start + 2] for start in range(0, len(charts), 2)]
+    if len(rows[-1]) < 2 and len(rows) > 1:
+        rows[-1].append(Spacer(1, 1))
+    table = Table(rows, hAlign="LEFT", colWidths=[CHART_BOX[0] + 2 * mm] * len(rows[0]))
+    table.setStyle([("LEFTPADDING", (0, 0), (-1, -1), 0), ("VALIGN", (0, 0), (-1, -1), "TOP")])
+    title = "Along the spine" + (", and beside the reference tables" if len(charts) > 1 else "")
+    return [KeepTogether([*_section(title, []), table])]
+
+
+def _section(title: str, lines: Sequence[str], *, size: float = 8.0, width: float = WIDTH) -> list[Flowable]:
+    """A heading and its lines."""
+    heading = Table([[_text(f"<b>{_safe(title)}</b>", 9.5)]], colWidths=[width])
+    heading.setStyle(
+        [
+            ("LINEBELOW", (0, 0), (-1, -1), 0.6, RULE),
+            ("LEFTPADDING", (0, 0), (-1, -1), 0),
+            ("TOPPADDING", (0, 0), (-1, -1), 5),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
+        ]
+    )
+    return [heading, Spacer(1, 1 * mm), *(_text(_safe(line), size) for line in lines)]
+
+
+def _text(markup: str, size: float, colour: Color = INK) -> Paragraph:
+    """A paragraph in the report's font."""
+    style = ParagraphStyle(
+        "text",
+        fontName=REGULAR_NAME,
+        fontSize=size,
+        leading=size * 1.38,
+        textColor=colour,
+        wordWrap="CJK" if "sha256" in markup else None,
+    )
+    return Paragraph(markup, style)
+
+
+def _safe(text: str) -> str:
+    """Text from outside as harmless markup in letters that the font has."""
+    return escape(displayable(text), quote=False)
+
+
+def _image(rgb: NDArray[np.uint8], width: float, height: float) -> Image:
+    """A picture within width and height, in its own proportions."""
+    rows, columns = rgb.shape[:2]
+    scale = min(width / columns, height / rows)
+    return Image(BytesIO(png(rgb)), width=columns * scale, height=rows * scale)
+
+
+def _draw_edge(canvas: Canvas, banner: Banner) -> None:
+    """Head and foot of each page: research use only, whose page it is, page number."""
+    width, height = A4
+    canvas.saveState()
+    canvas.setFillColor(AMBER)
+    canvas.rect(0, height - 10 * mm, width, 10 * mm, stroke=0, fill=1)
+    canvas.setFillColor(INK)
+    canvas.setFont(BOLD_NAME, 10)
+    canvas.drawString(SIDE_MM * mm, height - 6.6 * mm, wording.BANNER)
+    canvas.setFont(REGULAR_NAME, 7.5)
+    canvas.drawRightString(width - SIDE_MM * mm, height - 6.5 * mm, wording.UNVERIFIED)
+    canvas.setFont(BOLD_NAME, 13)
+    canvas.drawString(SIDE_MM * mm, height - 17 * mm, wording.TITLE)
+    _draw_fields(canvas, banner, height - 23 * mm)
+    canvas.setStrokeColor(RULE)
+    canvas.line(SIDE_MM * mm, height - 30.5 * mm, width - SIDE_MM * mm, height - 30.5 * mm)
+    canvas.setFillColor(QUIET)
+    canvas.setFont(REGULAR_NAME, 7)
+    canvas.drawString(SIDE_MM * mm, 9 * mm, wording.DISCLAIMER)
+    canvas.drawRightString(width - SIDE_MM * mm, 9 * mm, f"Page {canvas.getPageNumber()}")
+    canvas.restoreState()
+
+
+def _draw_fields(canvas: Canvas, banner: Banner, top: float) -> None:
+    """The patient banner in two rows."""
+    left = SIDE_MM * mm
+    # Place and width in mm of each field, in the order of Banner.fields.
+    places = ((0, 0, 72), (74, 0, 52), (128, 0, 32), (162, 0, 16), (0, 1, 72), (74, 1, 52), (128, 1, 32))
+    order = (0, 1, 2, 3, 6, 5, 4)
+    for (x, row, width), index in zip(places, order, strict=True):
+        label, text = banner.fields[index]
+        canvas.setFillColor(QUIET)
+        canvas.setFont(REGULAR_NAME, 6.5)
+        canvas.drawString(left + x * mm, top - row * 5 * mm, label)
+        offset = {74: 15 * mm, 162: 7 * mm}.get(x, 11 * mm)
+        canvas.setFillColor(INK)
+        canvas.setFont(REGULAR_NAME, 8)
+        canvas.drawString(left + x * mm + offset, top - row * 5 * mm, _fit(text, width * mm - offset))
+
+
+def _fit(text: str, width: float) -> str:
+    """The text, or its beginning and an ellipsis."""
+    if pdfmetrics.stringWidth(text, REGULAR_NAME, 8) <= width:
+        return text
+    while text and pdfmetrics.stringWidth(text + "...", REGULAR_NAME, 8) > width:
+        text = text[:-1]
+    return text + "..."
+
+
+@lru_cache(maxsize=1)
+def _register_fonts() -> None:
+    """Make the fonts known to reportlab, once in a process."""
+    for name, path in ((REGULAR_NAME, REGULAR), (BOLD_NAME, BOLD)):
+        pdfmetrics.registerFont(TTFont(name, str(path)))
+    pdfmetrics.registerFontFamily(REGULAR_NAME, normal=REGULAR_NAME, bold=BOLD_NAME)

@@ -1,0 +1,310 @@
+"""The verb "analyse": from one stack to a finding and its objects, without broker, database or PACS."""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import service
+from service import files
+from service.core import prepare
+from service.core.compartment import POSTPROCESSING_VERSION, Compartment, clean_compartment
+from service.core.eligibility import reasons_not_eligible
+from service.core.fat import FAT_METHODS_VERSION, separate_fat
+from service.core.finding import (
+    Definition,
+    Finding,
+    ModelSection,
+    Output,
+    PersonSection,
+    QualityCheck,
+    SeriesInput,
+    SeriesSection,
+)
+from service.core.mask import Label, Mask
+from service.core.measure import measure_muscles
+from service.core.norms import NormTable, Scorable, score
+from service.core.quality import check_compartment
+from service.core.risk import Policy, quadrant, raise_flags
+from service.core.series import StackFacts
+from service.core.volume import Volume
+from service.dicom.identity import ObjectIdentity, Written
+from service.dicom.series import Stack, read_volume
+from service.errors import NotAssessable, Reason, UnreadableSeries
+from service.inference.card import Card, read_card
+from service.inference.segmenter import OnnxSegmenter, Segmentation, Segmenter
+from service.pipeline.publish import write_objects
+from service.pipeline.references import read_norms, read_policy
+
+log = logging.getLogger(__name__)
+
+FINDING_NAME = "finding.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """What an analysis needs besides the images; made once for each process."""
+
+    segmenter: Segmenter
+    norms: tuple[NormTable, ...]
+    policy: Policy
+    #: Name of the institution that appears in the objects; may be empty.
+    institution: str = ""
+    #: Whether flag texts appear in the objects (finding.json always has them).
+    flags: bool = True
+    software: str = f"myoscreen {service.__version__}"
+
+    @property
+    def card(self) -> Card:
+        """The card of the network."""
+        return self.segmenter.card
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What came of one analysis: the finding, its objects, and where the time went."""
+
+    finding: Finding
+    written: tuple[Written, ...] = ()
+    #: Seconds by step: decode, network, measure, objects.
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def build_workshop(
+    *,
+    models_dir: Path,
+    model: str,
+    norms: tuple[str, ...],
+    policy: str,
+    providers: tuple[str, ...] = (),
+    threads: int = 0,
+    institution: str = "",
+    flags: bool = True,
+) -> Workshop:
+    """Load the network, the norms and the policy; raises a ServiceError naming what is wrong."""
+    card = read_card(models_dir / Path(model).name)
+    return Workshop(
+        segmenter=OnnxSegmenter(card, providers=providers, threads=threads),
+        norms=read_norms(models_dir, norms),
+        policy=read_policy(models_dir, policy),
+        institution=institution,
+        flags=flags,
+    )
+
+
+def analyse_stack(
+    stack: Stack, workshop: Workshop, *, at: datetime, out: Path, supersedes: str | None = None
+) -> Result:
+    """Analyse one stack and write finding.json and, where there is a result, its objects into ``out``.
+
+    The same images, network, norms and ``at`` give the same bytes. Not eligible and not assessable
+    are results; only faults of the installation raise.
+    """
+    clock = _Clock()
+    finding = _blank(stack, workshop, supersedes)
+    reasons = reasons_not_eligible(stack.facts, workshop.card.intended_use)
+    if reasons:
+        return _finish(replace(finding, status="not_eligible", reasons=reasons), (), clock, out)
+    volume: Volume | None = None
+    mask: Mask | None = None
+    try:
+        with clock("decode"):
+            volume = read_volume(stack)
+        with clock("network"):
+            segmentation = workshop.segmenter.segment(volume)
+        with clock("measure"):
+            finding, mask = _measure(finding, stack.facts, volume, segmentation, workshop)
+    except (UnreadableSeries, NotAssessable) as error:
+        finding = replace(finding, status="not_assessable", reasons=(error.reason,))
+    with clock("objects"):
+        written = write_objects(
+            stack,
+            finding,
+            volume=volume,
+            mask=mask if finding.status == "measured" else None,
+            identity=_identity(stack, finding, workshop, at),
+            norms=workshop.norms,
+            flags=workshop.flags,
+            out=out,
+        )
+    return _finish(finding, written, clock, out)
+
+
+def _measure(
+    finding: Finding, facts: StackFacts, volume: Volume, segmentation: Segmentation, workshop: Workshop
+) -> tuple[Finding, Mask | None]:
+    """Clean, check, separate fat, measure, score and flag."""
+    compartment = clean_compartment(segmentation.compartment)
+    mirrored = segmentation.mirrored
+    checks = check_compartment(compartment, volume.grid, segmentation.plain, mirrored)
+    failed = tuple(Reason(check.check, check.detail) for check in checks if not check.passed)
+    if failed:
+        return replace(finding, status="not_assessable", reasons=failed, quality=checks), None
+    mask, method, fat_check = _separate(volume, compartment, facts, workshop.card)
+    measures = measure_muscles(mask, height_m=facts.person.height_m)
+    definition = _definition(workshop.card, method)
+    scores = tuple(
+        score(scorable, facts=facts, definition=definition, tables=workshop.norms)
+        for scorable in (
+            Scorable(measure="imat_fraction", value=measures.total.imat_fraction, unit="1"),
+            Scorable(
+                measure="lmm_height_index_ml_m2",
+                value=measures.lmm_height_index_ml_m2,
+                unit="mL/m2",
+                missing=None if facts.person.height_m else "PatientSize (height) is missing.",
+            ),
+        )
+    )
+    measured = replace(
+        finding,
+        definition=definition,
+        measures=measures,
+        scores=scores,
+        flags=raise_flags(scores, workshop.policy, sex=facts.person.sex),
+        quadrant=quadrant(scores, workshop.policy),
+        quality=(*checks, fat_check),
+    )
+    return measured, mask
+
+
+def _separate(
+    volume: Volume, compartment: NDArray[np.uint8], facts: StackFacts, card: Card
+) -> tuple[Mask, str | None, QualityCheck]:
+    """The mask, the fat method that made it (None: the contrast cannot tell) and how that went."""
+    method = card.fat_methods.get(facts.contrast)
+    labels = np.zeros(volume.grid.shape, dtype=np.uint8)
+    labels[compartment == Compartment.LEFT] = Label.LEAN_LEFT
+    labels[compartment == Compartment.RIGHT] = Label.LEAN_RIGHT
+    if method is None:
+        detail = f"On {facts.contrast} images fat and muscle cannot be told apart; IMAT and LMM are withheld."
+        check = QualityCheck(check="fat_separated", passed=False, detail=detail)
+        return Mask(labels=labels, grid=volume.grid, fat_separated=False), None, check
+    turn = prepare.canonical_turn(volume.grid, *card.input.orientation)
+    try:
+        fat = separate_fat(
+            np.ascontiguousarray(turn.turn(volume.values), dtype=np.float32),
+            np.ascontiguousarray(turn.turn(compartment > 0), dtype=np.bool_),
+            turn.pixel_spacing_mm(volume.grid),
+            method,
+            card.fat_reference,
+        )
+    except NotAssessable as error:
+        check = QualityCheck(check="fat_separated", passed=False, detail=error.reason.text)
+        return Mask(labels=labels, grid=volume.grid, fat_separated=False), None, check
+    is_fat = turn.turn_back(fat).astype(np.bool_)
+    labels[is_fat & (compartment == Compartment.LEFT)] = Label.IMAT_LEFT
+    labels[is_fat & (compartment == Compartment.RIGHT)] = Label.IMAT_RIGHT
+    check = QualityCheck(check="fat_separated", passed=True, detail=f"Method {method}.")
+    return Mask(labels=labels, grid=volume.grid, fat_separated=True), method, check
+
+
+def _definition(card: Card, method: str | None) -> Definition:
+    return Definition(
+        id=card.definition_id,
+        version=card.definition_version,
+        network=f"{card.name}@{card.version}",
+        boundary_rule=card.boundary_rule,
+        fat_method=method,
+    )
+
+
+def _blank(stack: Stack, workshop: Workshop, supersedes: str | None) -> Finding:
+    """The finding before anything was measured."""
+    facts, card = stack.facts, workshop.card
+    return Finding(
+        status="measured",
+        reasons=(),
+        definition=_definition(card, None),
+        series=SeriesSection(
+            study_uid=facts.study_uid,
+            series_uid=facts.series_uid,
+            inputs=(SeriesInput(role="image", series_uid=facts.series_uid, stack=facts.stack),),
+            plane=facts.plane,
+            contrast=facts.contrast,
+            region=facts.region,
+            slices=facts.slices,
+            coverage_mm=facts.coverage_mm,
+            spacing_mm=facts.spacing_mm,
+        ),
+        person=PersonSection(**asdict(facts.person)),
+        measures=None,
+        scores=(),
+        flags=(),
+        quadrant=None,
+        quality=(),
+        model=ModelSection(
+            name=card.name,
+            version=card.version,
+            sha256=card.sha256,
+            provider=workshop.segmenter.provider,
+            precision=workshop.segmenter.precision,
+        ),
+        norms=tuple(f"{table.reference} ({table.status})" for table in workshop.norms),
+        policy=workshop.policy.reference,
+        software=workshop.software,
+        supersedes=supersedes,
+    )
+
+
+def _identity(stack: Stack, finding: Finding, workshop: Workshop, at: datetime) -> ObjectIdentity:
+    """Digests of everything that shapes the bytes of the objects."""
+    card = workshop.card
+    mask_key = [
+        *sorted(stack.facts.sop_instance_uids),
+        repr(asdict(stack.study)),
+        card.sha256,
+        workshop.segmenter.provider,
+        workshop.segmenter.precision,
+        f"{card.definition_id}@{card.definition_version}",
+        POSTPROCESSING_VERSION,
+        FAT_METHODS_VERSION,
+        workshop.institution,
+        workshop.software,
+        at.isoformat(),
+    ]
+    mask_digest = _digest(mask_key)
+    content = json.dumps(finding.as_dict(), sort_keys=True)
+    tables = [f"{table.reference}:{table.sha256}" for table in workshop.norms]
+    return ObjectIdentity(
+        mask_digest=mask_digest, report_digest=_digest([mask_digest, content, *tables]), at=at
+    )
+
+
+def _digest(parts: list[str]) -> str:
+    return hashlib.sha256("\x1f".join(parts).encode("utf-8")).hexdigest()
+
+
+def _finish(finding: Finding, written: tuple[Written, ...], clock: "_Clock", out: Path) -> Result:
+    """Write finding.json last, so that a folder with one is whole."""
+    outputs = tuple(
+        Output(kind=item.kind.value, sop_instance_uid=item.sop_instance_uid, path=item.path.name)
+        for item in written
+    )
+    complete = replace(finding, outputs=outputs)
+    text = json.dumps(complete.as_dict(), indent=2, ensure_ascii=False)
+    files.write_atomically(out / FINDING_NAME, (text + "\n").encode("utf-8"))
+    return Result(finding=complete, written=written, seconds=clock.seconds)
+
+
+class _Clock:
+    """Adds up the seconds of each named step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        """Count what happens inside under ``step``."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[step] = round(self.seconds.get(step, 0.0) + time.perf_counter() - start, 4)

@@ -1,0 +1,278 @@
+"""Many folders of images analysed from the command line, without broker, database or PACS."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import service
+from service import files
+from service.core.eligibility import reasons_not_eligible
+from service.core.finding import Finding
+from service.dicom.series import Scan, Stack, scan
+from service.errors import Reason
+from service.pipeline.analyse import FINDING_NAME, Workshop, analyse_stack
+
+OUTCOMES_NAME = "outcomes.json"
+#: Columns of the table; measures are those of both sides together.
+TABLE_COLUMNS = (
+    "input",
+    "status",
+    "reason",
+    "contrast",
+    "region",
+    "slices",
+    "coverage_mm",
+    "age_years",
+    "sex",
+    "height_m",
+    "compartment_ml",
+    "lmm_ml",
+    "imat_ml",
+    "imat_fraction",
+    "left_imat_fraction",
+    "right_imat_fraction",
+    "mean_csa_cm2",
+    "lmm_height_index_ml_m2",
+    "model",
+)
+
+WorkshopMaker = Callable[[], Workshop]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one stack, or of one file that is part of none."""
+
+    #: Folder of the result below ``--out`` ("." for ``--out`` itself), None where there is none.
+    folder: str | None
+    series_uid: str | None
+    stack: int | None
+    #: Name of the file, for content that could not be read.
+    file: str | None
+    status: str
+    reasons: tuple[Reason, ...]
+
+
+def find_files(paths: Iterable[Path]) -> list[Path]:
+    """Every file at or below the paths, in a fixed order."""
+    return sorted(
+        {file for path in paths for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()}
+    )
+
+
+def analyse_paths(
+    paths: Iterable[Path], out: Path, make_workshop: WorkshopMaker, *, jobs: int = 1, resume: bool = False
+) -> list[Outcome]:
+    """Analyse everything below ``paths`` into ``out`` and say what became of each stack.
+
+    One input set gives its files in ``out`` itself, several give one sub-folder each.
+    """
+    files.make_private_dir(out)
+    workshop = make_workshop()
+    found = scan(find_files(paths))
+    eligible = [
+        stack for stack in found.stacks if not reasons_not_eligible(stack.facts, workshop.card.intended_use)
+    ]
+    folders = _folders(eligible, out)
+    outcomes = _unreadable(found) + _not_eligible(found, eligible, workshop)
+    if not eligible:
+        _write_reasons(outcomes, found, workshop, out)
+    waiting = [
+        (stack, folder)
+        for stack, folder in zip(eligible, folders, strict=True)
+        if not (resume and _is_done(stack, folder, workshop))
+    ]
+    _run(waiting, workshop, make_workshop, jobs)
+    outcomes += [_outcome(stack, folder, out) for stack, folder in zip(eligible, folders, strict=True)]
+    text = json.dumps([_plain(outcome) for outcome in outcomes], indent=2, ensure_ascii=False)
+    files.write_atomically(out / OUTCOMES_NAME, (text + "\n").encode("utf-8"))
+    return outcomes
+
+
+def measures_table(out: Path, outcomes: list[Outcome]) -> bytes:
+    """One line for each result, as CSV; no names, identifiers or dates."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, TABLE_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for outcome in outcomes:
+        if outcome.folder is not None:
+            writer.writerow(
+                _row(outcome.folder, json.loads((out / outcome.folder / FINDING_NAME).read_text("utf-8")))
+            )
+    return stream.getvalue().encode("utf-8")
+
+
+def _folders(eligible: list[Stack], out: Path) -> list[Path]:
+    """``out`` itself for one stack, numbered sub-folders for several."""
+    if len(eligible) == 1:
+        return [out]
+    return [out / f"input-{number:03d}" for number in range(1, len(eligible) + 1)]
+
+
+def _run(
+    waiting: list[tuple[Stack, Path]], workshop: Workshop, make_workshop: WorkshopMaker, jobs: int
+) -> None:
+    """Analyse one after the other, or in ``jobs`` processes."""
+    for _stack, folder in waiting:
+        files.make_private_dir(folder)
+    if jobs <= 1 or len(waiting) <= 1:
+        for stack, folder in waiting:
+            analyse_stack(stack, workshop, at=stack.newest_time, out=folder)
+        return
+    with ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=_open_workshop, initargs=(make_workshop,)
+    ) as pool:
+        list(pool.map(_analyse_in_child, *zip(*waiting, strict=True)))
+
+
+_child_workshop: list[Workshop] = []
+
+
+def _open_workshop(make_workshop: WorkshopMaker) -> None:
+    """Load the network once in each child process."""
+    _child_workshop[:] = [make_workshop()]
+
+
+def _analyse_in_child(stack: Stack, folder: Path) -> None:
+    analyse_stack(stack, _child_workshop[0], at=stack.newest_time, out=folder)
+
+
+def _is_done(stack: Stack, folder: Path, workshop: Workshop) -> bool:
+    """Whether ``folder`` holds a whole result of the same stack by the same network and program."""
+    path = folder / FINDING_NAME
+    if not path.is_file():
+        return False
+    found = json.loads(path.read_text("utf-8"))
+    series, model = found.get("series") or {}, found.get("model") or {}
+    expected = {"role": "image", "series_uid": stack.facts.series_uid, "stack": stack.facts.stack}
+    return (
+        series.get("inputs") == [expected]
+        and model.get("sha256") == workshop.card.sha256
+        and found.get("software") == workshop.software
+    )
+
+
+def _unreadable(found: Scan) -> list[Outcome]:
+    return [
+        Outcome(
+            folder=None,
+            series_uid=item.series_uid,
+            stack=None,
+            file=item.path.name,
+            status="not_assessable",
+            reasons=(item.reason,),
+        )
+        for item in found.unreadable
+    ]
+
+
+def _not_eligible(found: Scan, eligible: list[Stack], workshop: Workshop) -> list[Outcome]:
+    return [
+        Outcome(
+            folder=None,
+            series_uid=stack.facts.series_uid,
+            stack=stack.facts.stack,
+            file=None,
+            status="not_eligible",
+            reasons=reasons_not_eligible(stack.facts, workshop.card.intended_use),
+        )
+        for stack in found.stacks
+        if stack not in eligible
+    ]
+
+
+def _write_reasons(outcomes: list[Outcome], found: Scan, workshop: Workshop, out: Path) -> None:
+    """finding.json for a call in which no stack was eligible."""
+    if found.stacks:
+        first = found.stacks[0]
+        analyse_stack(first, workshop, at=first.newest_time, out=out)
+        return
+    reasons = {reason.code: reason for outcome in outcomes for reason in outcome.reasons}
+    nothing = Reason("no_images", "There are no DICOM images here.")
+    finding = replace(_empty_finding(), reasons=tuple(reasons.values()) or (nothing,))
+    text = json.dumps(finding.as_dict(), indent=2, ensure_ascii=False)
+    files.write_atomically(out / FINDING_NAME, (text + "\n").encode("utf-8"))
+
+
+def _empty_finding() -> Finding:
+    """A finding about content that could not even be read as images."""
+    return Finding(
+        status="not_assessable",
+        reasons=(),
+        definition=None,
+        series=None,
+        person=None,
+        measures=None,
+        scores=(),
+        flags=(),
+        quadrant=None,
+        quality=(),
+        model=None,
+        norms=(),
+        policy=None,
+        software=f"myoscreen {service.__version__}",
+    )
+
+
+def _outcome(stack: Stack, folder: Path, out: Path) -> Outcome:
+    """What stands in the finding of a stack that was analysed."""
+    found = json.loads((folder / FINDING_NAME).read_text("utf-8"))
+    return Outcome(
+        folder=folder.relative_to(out).as_posix(),
+        series_uid=stack.facts.series_uid,
+        stack=stack.facts.stack,
+        file=None,
+        status=found["status"],
+        reasons=tuple(Reason(**reason) for reason in found["reasons"]),
+    )
+
+
+def _plain(outcome: Outcome) -> dict[str, Any]:
+    reasons = [{"code": reason.code, "text": reason.text} for reason in outcome.reasons]
+    return {
+        "folder": outcome.folder,
+        "series_uid": outcome.series_uid,
+        "stack": outcome.stack,
+        "file": outcome.file,
+        "status": outcome.status,
+        "reasons": reasons,
+    }
+
+
+def _row(folder: str, found: dict[str, Any]) -> dict[str, Any]:
+    """One finding as a line of the table."""
+    series, person, measures = (found[key] or {} for key in ("series", "person", "measures"))
+    total = measures.get("total") or {}
+    sides = {
+        f"{side}_imat_fraction": (measures.get(side) or {}).get("imat_fraction") for side in ("left", "right")
+    }
+    values = {
+        **series,
+        **person,
+        **total,
+        **sides,
+        "input": folder,
+        "status": found["status"],
+        "reason": " ".join(reason["code"] for reason in found["reasons"]),
+        "lmm_height_index_ml_m2": measures.get("lmm_height_index_ml_m2"),
+        "model": "{name}@{version}".format(**found["model"]) if found["model"] else None,
+    }
+    return {column: values.get(column) for column in TABLE_COLUMNS}
+
+
+def first_reasons(outcomes: list[Outcome]) -> Iterator[str]:
+    """One line for each different reason among the outcomes, for people."""
+    seen: set[str] = set()
+    for outcome in outcomes:
+        for reason in outcome.reasons:
+            if reason.code not in seen:
+                seen.add(reason.code)
+                yield f"{outcome.status}: {reason.text} [{reason.code}]"
+    if not outcomes:
+        yield "not_assessable: There are no DICOM images here. [no_images]"

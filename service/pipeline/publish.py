@@ -1,0 +1,136 @@
+"""From a finding to its objects and pictures: what radiologists and auditors open."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from service import files
+from service.core.finding import Finding
+from service.core.mask import Mask
+from service.core.norms import NormTable, value_at
+from service.core.volume import Volume
+from service.dicom.capture import write_capture
+from service.dicom.identity import ObjectIdentity, Written
+from service.dicom.pdf import write_pdf
+from service.dicom.seg import write_seg
+from service.dicom.series import Stack
+from service.dicom.sr import write_sr
+from service.pictures.content import Banner, Panel
+from service.pictures.figures import ReferenceCurve, profile_figure, reference_figure
+from service.pictures.overlay import make_panels, png
+from service.pictures.pages import report_pdf
+from service.pictures.summary import summary_image
+
+#: z of the 5th, 50th and 95th percentile.
+CURVE_Z = (-1.644854, 0.0, 1.644854)
+#: Steps of age in a drawn reference curve.
+CURVE_POINTS = 33
+#: Size of each key slice in the picture of the web page.
+WEB_PANEL_PX = (480, 400)
+
+
+def write_objects(
+    stack: Stack,
+    finding: Finding,
+    *,
+    volume: Volume | None,
+    mask: Mask | None,
+    identity: ObjectIdentity,
+    norms: tuple[NormTable, ...],
+    flags: bool,
+    out: Path,
+) -> tuple[Written, ...]:
+    """Write the objects and pictures of a measured or not assessable finding into ``out``.
+
+    Without ``flags`` the objects carry the scores and no flag texts; finding.json has them anyway.
+    """
+    shown = finding if flags else replace(finding, flags=())
+    banner = _banner(stack)
+    panels = make_panels(volume, mask) if volume is not None else ()
+    curves = _curves(finding, norms)
+    seg = None
+    if mask is not None and finding.model is not None and finding.definition is not None:
+        seg = write_seg(
+            stack,
+            mask,
+            model=finding.model,
+            definition=finding.definition,
+            identity=identity,
+            path=out / "seg.dcm",
+        )
+    capture = write_capture(
+        stack, summary_image(shown, banner, panels), identity=identity, path=out / "capture.dcm"
+    )
+    sr = write_sr(stack, shown, seg=seg, others=(capture,), identity=identity, path=out / "sr.dcm")
+    pdf = report_pdf(shown, banner, panels, curves=curves)
+    files.write_atomically(out / "report.pdf", pdf)
+    document = write_pdf(stack, pdf, sr=sr, identity=identity, path=out / "report.dcm")
+    _write_pictures(finding, volume, mask, curves, out)
+    return (*((seg,) if seg is not None else ()), sr, capture, document)
+
+
+def _write_pictures(
+    finding: Finding,
+    volume: Volume | None,
+    mask: Mask | None,
+    curves: dict[str, ReferenceCurve],
+    out: Path,
+) -> None:
+    """The pictures of the web page."""
+    if volume is not None:
+        panels = make_panels(volume, mask, size_px=WEB_PANEL_PX)
+        files.write_atomically(out / "overlay.png", png(_side_by_side(panels)))
+    if finding.measures is not None:
+        files.write_atomically(out / "profile.png", png(profile_figure(finding)))
+    age = finding.person.age_years if finding.person else None
+    for score in finding.scores:
+        if score.measure in curves:
+            picture = reference_figure(score, curves[score.measure], age_years=age)
+            files.write_atomically(out / f"reference-{score.measure}.png", png(picture))
+
+
+def _side_by_side(panels: Sequence[Panel]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """The panels in a row, on black where one is smaller."""
+    height = max(panel.rgb.shape[0] for panel in panels)
+    padded = [np.pad(panel.rgb, ((0, height - panel.rgb.shape[0]), (0, 4), (0, 0))) for panel in panels]
+    return np.hstack(padded)
+
+
+def _banner(stack: Stack) -> Banner:
+    study = stack.study
+    return Banner(
+        patient_name=study.patient_name,
+        patient_id=study.patient_id,
+        birth_date=study.birth_date,
+        sex=study.sex,
+        study_date=study.study_date,
+        accession_number=study.accession_number,
+        series_description=stack.facts.description,
+    )
+
+
+def _curves(finding: Finding, norms: tuple[NormTable, ...]) -> dict[str, ReferenceCurve]:
+    """The norm of each scored measure, by age, for the person's sex."""
+    sex = finding.person.sex if finding.person else None
+    tables = {table.reference: table for table in norms}
+    scored = [score for score in finding.scores if score.state == "scored" and score.norm in tables]
+    if sex is None:
+        return {}
+    return {score.measure: _curve(tables[str(score.norm)], sex) for score in scored}
+
+
+def _curve(table: NormTable, sex: str) -> ReferenceCurve:
+    knots = table.knots[sex]
+    ages = np.linspace(knots[0].age_years, knots[-1].age_years, CURVE_POINTS)
+    at_ages = [knot for age in ages if (knot := table.at(sex, float(age))) is not None]
+    low, middle, high = (tuple(value_at(z, knot) for knot in at_ages) for z in CURVE_Z)
+    return ReferenceCurve(
+        age_years=tuple(knot.age_years for knot in at_ages),
+        p5=low,
+        p50=middle,
+        p95=high,
+        label=table.title,
+        status=table.status,
+    )

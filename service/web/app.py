@@ -1,0 +1,185 @@
+"""The web door: dashboard, REST interface and monitoring in one process."""
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from service import __version__
+from service.db import ledger
+from service.db.overview import DatabaseTrouble
+from service.db.session import Sessions, make_sessions, require_current
+from service.settings import Settings
+from service.web import account, api, dashboard, monitor, problems, schemas
+from service.web.auth import MayStatus
+from service.web.context import Neighbours, Web, WebState, utc_now
+from service.web.guard import Guard
+
+log = logging.getLogger(__name__)
+
+STATIC = Path(__file__).with_name("static")
+#: Answers that are under way get this long when the process is told to end.
+GRACE_SECONDS = 10
+#: How often this door says that it lives.
+BEAT_SECONDS = 15.0
+
+public = APIRouter()
+
+
+@public.get("/healthz", tags=["monitoring"])
+def healthz() -> schemas.Health:
+    """This process is alive. Public, no patient data."""
+    return schemas.Health()
+
+
+@public.get("/readyz", tags=["monitoring"], responses={503: {"model": schemas.Readiness}})
+def readyz(web: WebState, response: Response) -> schemas.Readiness:
+    """Whether work can be taken; 503 with the reasons if not. Public, no patient data."""
+    ready = monitor.readiness(web)
+    if not ready.ready:
+        response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    return ready
+
+
+@public.get(
+    "/metrics", tags=["monitoring"], response_class=Response, responses={200: {"content": {"text/plain": {}}}}
+)
+def metrics(request: Request) -> Response:
+    """Metrics for Prometheus. Public, no patient data."""
+    return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@public.get("/api/openapi.json", include_in_schema=False)
+def openapi(request: Request, caller: MayStatus) -> JSONResponse:
+    """The description of the REST interface."""
+    del caller
+    return JSONResponse(_describe(request.app))
+
+
+def create_app(
+    settings: Settings,
+    sessions: Sessions,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    neighbours: Neighbours | None = None,
+) -> FastAPI:
+    """The application; everything it reaches outside the database can be replaced."""
+    app = FastAPI(
+        title="myoscreen", version=__version__, openapi_url=None, docs_url=None, redoc_url=None,
+        redirect_slashes=False,
+    )  # fmt: skip
+    web = Web(settings=settings, sessions=sessions, clock=clock, neighbours=neighbours or Neighbours())
+    registry = CollectorRegistry()
+    registry.register(monitor.LedgerCollector(web))
+    app.state.web = web
+    app.state.registry = registry
+    app.state.error_page = dashboard.error_page
+    problems.install(app)
+    for router in (public, api.router, account.router, dashboard.router):
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.add_middleware(Guard, https=settings.https, metrics=monitor.RequestMetrics(registry))
+    return app
+
+
+def _describe(app: FastAPI) -> dict[str, Any]:
+    """OpenAPI of the routes for programs, made once."""
+    if app.openapi_schema is None:
+        routes = [route for route in app.routes if getattr(route, "include_in_schema", False)]
+        content = get_openapi(
+            title="myoscreen",
+            version=__version__,
+            description=f"{schemas.RESEARCH_USE} Errors are RFC 9457 problem details with a stable `code`.",
+            routes=routes,
+        )
+        content.setdefault("components", {})["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer", "description": "`myoscreen key add NAME`"}
+        }
+        content["security"] = [{"key": []}]
+        app.openapi_schema = content
+    return app.openapi_schema
+
+
+class Beat(threading.Thread):
+    """Says in the ledger that this door lives, until it is told to stop."""
+
+    def __init__(self, web: Web) -> None:
+        super().__init__(name="web-beat", daemon=True)
+        self._web = web
+        self._started = web.clock()
+        self._stop_asked = threading.Event()
+
+    def run(self) -> None:
+        """Write at once, then every ``BEAT_SECONDS``; take the row out at the end."""
+        while True:
+            self._write(ending=False)
+            if self._stop_asked.wait(BEAT_SECONDS):
+                self._write(ending=True)
+                return
+
+    def _write(self, *, ending: bool) -> None:
+        """Write this door's row; a door that cannot still serves pages."""
+        who: Any = {"name": "web", "host": socket.gethostname(), "pid": os.getpid()}
+        try:
+            with self._web.sessions.begin() as session:
+                if ending:
+                    ledger.leave_door(session, **who)
+                else:
+                    ledger.see_door(
+                        session,
+                        **who,
+                        version=__version__,
+                        started_at=self._started,
+                        now=self._web.clock(),
+                        detail=None,
+                    )
+        except DatabaseTrouble:
+            log.exception("door_beat_failed", extra={"door": "web"})
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop_asked.set()
+        self.join(timeout=BEAT_SECONDS)
+
+
+def serve(settings: Settings) -> None:
+    """Answer on the configured port until SIGTERM or SIGINT; raises SchemaMismatch before that.
+
+    Headers of proxies are not believed, and there is no access log: URLs stay out of logs.
+    """
+    require_current(settings.resolved_database_url)
+    app = create_app(settings, make_sessions(settings.resolved_database_url))
+    config = uvicorn.Config(
+        app,
+        host=settings.http_bind,
+        port=settings.http_port,
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    # uvicorn raises the signal again when it is done; then there is nothing left to do.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    beat = Beat(app.state.web)
+    beat.start()
+    log.info("web_listening", extra={"port": settings.http_port})
+    try:
+        uvicorn.Server(config).run()
+    finally:
+        beat.stop()
+    log.info("web_stopped")

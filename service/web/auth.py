@@ -1,0 +1,199 @@
+"""Who asks, and whether they may: permissions, cookies, API keys, and tokens against forged forms."""
+
+import hmac
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import Depends, Form, Request, Response
+
+from service.db import logins, people
+from service.db.people import Role
+from service.db.session import reading
+from service.web.context import Web, WebState, client_address
+from service.web.problems import LoginNeeded, Problem
+
+COOKIE = "myoscreen_session"
+#: Carries the token of the login form, where no session exists yet.
+LOGIN_COOKIE = "myoscreen_login"
+CSRF_HEADER = "X-CSRF-Token"
+#: Methods that change nothing (RFC 9110 9.2.1).
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Permission(StrEnum):
+    """What a route may ask for; every route but the public ones states one."""
+
+    #: The state of the service, without results.
+    STATUS = "status"
+    #: Results, and whose they are.
+    RESULTS = "results"
+    #: Rerun, retry, C-ECHO.
+    OPERATE = "operate"
+    #: The audit record.
+    AUDIT = "audit"
+    #: One's own account, also while the password must be changed.
+    ACCOUNT = "account"
+
+
+_VIEWER = frozenset({Permission.STATUS, Permission.RESULTS, Permission.ACCOUNT})
+_OPERATOR = _VIEWER | {Permission.OPERATE}
+GRANTS: dict[Role, frozenset[Permission]] = {
+    Role.VIEWER: _VIEWER,
+    Role.OPERATOR: _OPERATOR,
+    Role.ADMIN: _OPERATOR | {Permission.AUDIT},
+    Role.AUDITOR: frozenset({Permission.STATUS, Permission.AUDIT, Permission.ACCOUNT}),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """A person with a login, or a program with a key."""
+
+    #: As it stands in the audit record: a user name, or "key:NAME".
+    actor: str
+    role: Role
+    must_change: bool = False
+    session_id: int | None = None
+    csrf_token: str | None = None
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the role grants this."""
+        return permission in GRANTS[self.role]
+
+
+def find_caller(request: Request, web: Web) -> Caller | None:
+    """Who asks, by API key if one is presented, else by cookie."""
+    header = request.headers.get("authorization")
+    if header is not None:
+        return _by_key(header, web)
+    token = request.cookies.get(COOKIE)
+    return _by_cookie(token, web) if token else None
+
+
+def _by_key(header: str, web: Web) -> Caller | None:
+    """The program whose key this is."""
+    scheme, _, key = header.partition(" ")
+    if scheme.lower() != "bearer" or not key.startswith(people.KEY_PREFIX):
+        return None
+    now = web.clock()
+    with reading(web.sessions) as session:
+        found = people.find_key(session, key=key.strip(), now=now)
+    if found is None:
+        return None
+    facts, touch = found
+    if touch:
+        with web.sessions.begin() as session:
+            people.touch_key(session, name=facts.name, now=now)
+    return Caller(actor=f"key:{facts.name}", role=facts.role)
+
+
+def _by_cookie(token: str, web: Web) -> Caller | None:
+    """The person whose login this is."""
+    now = web.clock()
+    with reading(web.sessions) as session:
+        found = logins.find_login(session, token=token, now=now, idle=web.idle)
+    if found is None:
+        return None
+    login, touch = found
+    if touch:
+        with web.sessions.begin() as session:
+            logins.touch_login(session, session_id=login.session_id, now=now)
+    return Caller(
+        actor=login.user,
+        role=login.role,
+        must_change=login.must_change,
+        session_id=login.session_id,
+        csrf_token=login.csrf_token,
+    )
+
+
+class Needs:
+    """The dependency of a route that states what a caller must be allowed to do."""
+
+    def __init__(self, permission: Permission) -> None:
+        self.permission = permission
+
+    def __call__(self, request: Request, web: WebState) -> Caller:
+        """Let the caller in, or refuse."""
+        caller = find_caller(request, web)
+        if caller is None:
+            raise LoginNeeded
+        request.state.caller = caller
+        if caller.must_change and self.permission is not Permission.ACCOUNT:
+            raise Problem(
+                HTTPStatus.FORBIDDEN, "password_change_needed", "Change the one-time password first."
+            )
+        if not caller.may(self.permission):
+            web.audit(
+                request, caller.actor, "access", outcome="refused", detail={"needs": str(self.permission)}
+            )
+            raise Problem(HTTPStatus.FORBIDDEN, "forbidden", f"The role {caller.role} may not do this.")
+        return caller
+
+
+MayStatus = Annotated[Caller, Depends(Needs(Permission.STATUS))]
+MayResults = Annotated[Caller, Depends(Needs(Permission.RESULTS))]
+MayOperate = Annotated[Caller, Depends(Needs(Permission.OPERATE))]
+MayAudit = Annotated[Caller, Depends(Needs(Permission.AUDIT))]
+MayAccount = Annotated[Caller, Depends(Needs(Permission.ACCOUNT))]
+
+
+def require_token(caller: Caller, presented: str | None) -> None:
+    """Refuse a change that was not sent from our own page; a key cannot be made to send one."""
+    if caller.csrf_token is None:
+        return
+    if not presented or not hmac.compare_digest(caller.csrf_token.encode(), presented.encode()):
+        raise Problem(HTTPStatus.FORBIDDEN, "csrf", "This form is out of date; load the page again.")
+
+
+def check_api_token(request: Request, web: WebState) -> None:
+    """Ask changes through the REST interface for the token too, where a cookie speaks for the caller."""
+    if request.method in SAFE_METHODS:
+        return
+    caller = find_caller(request, web)
+    if caller is not None:
+        require_token(caller, request.headers.get(CSRF_HEADER))
+
+
+FormToken = Annotated[str, Form(alias="csrf_token", max_length=128)]
+
+
+def log_in(request: Request, web: Web, *, name: str, password: str) -> str | None:
+    """Try to log in; return the token for the cookie, or None without telling why.
+
+    The old session of this browser ends, and the new one has a new token, so that nobody can
+    plant a session beforehand.
+    """
+    now = web.clock()
+    with web.sessions.begin() as session:
+        attempt = logins.begin_login(session, name=name, now=now)
+    right = logins.password_matches(attempt.password_hash, password)
+    if not right or attempt.user_id is None:
+        detail: dict[str, object] | None = {"locked": True} if attempt.locked else None
+        web.audit(request, attempt.name, "login", outcome="refused", detail=detail)
+        return None
+    old = find_caller(request, web)
+    with web.sessions.begin() as session:
+        if old is not None and old.session_id is not None:
+            logins.end_session(session, session_id=old.session_id)
+        token = logins.finish_login(session, user_id=attempt.user_id, now=now, idle=web.idle)
+        people.record(session, at=now, actor=attempt.name, action="login", address=client_address(request))
+    return token
+
+
+def set_cookie(
+    response: Response, web: Web, *, name: str, value: str, lifetime: timedelta | None = None
+) -> None:
+    """Set a cookie that scripts and other sites cannot read."""
+    response.set_cookie(
+        name,
+        value,
+        max_age=int(lifetime.total_seconds()) if lifetime else None,
+        path="/",
+        secure=web.settings.https,
+        httponly=True,
+        samesite="lax",
+    )

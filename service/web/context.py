@@ -1,0 +1,86 @@
+"""What every route needs: settings, sessions, the clock, and the neighbours that a test may replace."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from service.db import people
+from service.db.session import Sessions
+from service.settings import Settings
+from service.web import neighbours
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbours:
+    """The calls that leave this process, each replaceable in a test."""
+
+    #: C-ECHO by host, port, called and calling AE title; raises DeliveryError when it fails.
+    echo: Callable[[str, int, str, str], None] = neighbours.echo
+    #: Raises ServiceError unless the broker at this URL takes connections.
+    check_broker: Callable[[str], None] = neighbours.check_broker
+    #: Raises ServiceError unless images can be written below this folder.
+    check_spool: Callable[[Settings], None] = neighbours.check_spool
+    #: The network on disk; raises ModelMismatch unless it is the one of its card.
+    read_model: Callable[[Settings], neighbours.ModelFacts] = neighbours.read_model
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Web:
+    """The state of one web door."""
+
+    settings: Settings
+    sessions: Sessions
+    clock: Callable[[], datetime]
+    neighbours: Neighbours
+
+    @property
+    def idle(self) -> timedelta:
+        """A login ends after this time without a request."""
+        return timedelta(minutes=self.settings.session_idle_minutes)
+
+    def audit(
+        self,
+        request: Request,
+        actor: str,
+        action: str,
+        *,
+        outcome: str = "ok",
+        object_type: str | None = None,
+        object_id: str | int | None = None,
+        detail: dict[str, object] | None = None,
+    ) -> None:
+        """Append one line to the audit record, before the answer leaves."""
+        with self.sessions.begin() as session:
+            people.record(
+                session,
+                at=self.clock(),
+                actor=actor,
+                action=action,
+                outcome=outcome,
+                object_type=object_type,
+                object_id=object_id,
+                address=client_address(request),
+                detail=detail,
+            )
+
+
+def client_address(request: Request) -> str | None:
+    """The address of the direct peer; headers of proxies are not believed."""
+    return request.client.host if request.client else None
+
+
+def get_web(request: Request) -> Web:
+    """The door that this request came through."""
+    web: Web = request.app.state.web
+    return web
+
+
+WebState = Annotated[Web, Depends(get_web)]

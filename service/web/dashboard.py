@@ -1,0 +1,236 @@
+"""The pages: list, analysis, comparison, status, audit."""
+
+from datetime import UTC, date, datetime, timedelta
+from http import HTTPStatus
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi.responses import FileResponse
+
+from service.core.status import AnalysisState
+from service.db import overview, views
+from service.db.session import reading
+from service.errors import DeliveryError
+from service.web import api, monitor, pages, results
+from service.web.account import see_other
+from service.web.api import AnalysisId, Cursor, before
+from service.web.auth import FormToken, MayAudit, MayOperate, MayResults, MayStatus, require_token
+from service.web.context import WebState
+from service.web.problems import not_found
+
+router = APIRouter(include_in_schema=False)
+error_page = pages.error_page
+
+ROWS = 25
+#: Studies that one look-up may bring; a patient rarely has more.
+STUDIES_FOUND = 20
+
+
+def _day(text: str) -> datetime | None:
+    """The start of a day in UTC, None without one; what is not a day counts as none."""
+    try:
+        return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC) if text else None
+    except ValueError:
+        return None
+
+
+@router.get("/")
+def list_page(
+    *,
+    request: Request,
+    web: WebState,
+    caller: MayResults,
+    state: str = "",
+    flag: Annotated[str, Query(pattern=r"^[a-z0-9_]{0,64}$")] = "",
+    from_day: Annotated[str, Query(alias="from", max_length=10)] = "",
+    to_day: Annotated[str, Query(alias="to", max_length=10)] = "",
+    study: Annotated[list[int] | None, Query()] = None,
+    cursor: Cursor = None,
+) -> Response:
+    """The list of analyses; no patient name, no patient id."""
+    wanted = state if state in set(AnalysisState) else ""
+    to_at = _day(to_day)
+    query = views.AnalysisQuery(
+        states=(wanted,) if wanted else (),
+        flag=flag or None,
+        from_at=_day(from_day),
+        to_at=to_at + timedelta(days=1) if to_at else None,
+        study_ids=tuple(study or ())[:STUDIES_FOUND],
+        with_superseded=False,
+    )
+    with reading(web.sessions) as session:
+        page = views.list_analyses(session, query, before_id=before(cursor), limit=ROWS)
+        funnel = overview.funnel(session)
+    web.audit(request, caller.actor, "analyses_listed", detail={"rows": len(page.items)})
+    filters: dict[str, Any] = {"state": wanted, "flag": flag, "from": from_day, "to": to_day}
+    kept = [(key, value) for key, value in filters.items() if value] + [("study", one) for one in study or ()]
+    return pages.render(
+        request,
+        "list.html",
+        caller,
+        page=page,
+        funnel=funnel,
+        filters=filters,
+        studies=study or [],
+        filtered=bool(kept),
+        first_page=cursor is None,
+        first_link="/?" + urlencode(kept) if kept else "/",
+        next_link="/?" + urlencode([*kept, ("cursor", page.next_cursor)]) if page.next_cursor else None,
+    )
+
+
+@router.post("/find")
+def find(
+    request: Request,
+    web: WebState,
+    caller: MayResults,
+    csrf_token: FormToken,
+    term: Annotated[str, Form(max_length=256)] = "",
+) -> Response:
+    """Look a study up; what was looked for stays out of URLs, logs and the audit record."""
+    require_token(caller, csrf_token)
+    cleaned = term.strip()
+    with reading(web.sessions) as session:
+        found = views.find_studies(session, cleaned, limit=STUDIES_FOUND) if cleaned else []
+    web.audit(request, caller.actor, "study_looked_up", detail={"found": len(found)})
+    if not found:
+        return see_other("/?notice=nothing_found")
+    return see_other("/?" + urlencode([("study", one) for one in found]))
+
+
+@router.get("/analyses/{analysis_id}")
+def analysis_page(request: Request, web: WebState, caller: MayResults, analysis_id: AnalysisId) -> Response:
+    """Everything about one analysis."""
+    detail = api.load(web, analysis_id)
+    with reading(web.sessions) as session:
+        events = views.list_events(session, analysis_id)
+    api.note_access(request, web, caller, "analysis_viewed", analysis_id)
+    finding: dict[str, Any] = detail.finding or {}
+    return pages.render(
+        request,
+        "analysis.html",
+        caller,
+        detail=detail,
+        finding=finding,
+        measures=finding.get("measures"),
+        steps=pages.timeline(detail),
+        events=events,
+        pictures=results.pictures(web, detail),
+        has_report=results.result_file(web, detail, results.REPORT) is not None,
+        may_rerun=all(item.state not in {"ready", "running"} for item in detail.versions),
+    )
+
+
+@router.get("/analyses/{analysis_id}/pictures/{name}")
+def picture(
+    request: Request, web: WebState, caller: MayResults, analysis_id: AnalysisId, name: str
+) -> Response:
+    """One picture of a result."""
+    detail = api.load(web, analysis_id)
+    path = results.result_file(web, detail, name) if name in results.PICTURES else None
+    if path is None:
+        raise not_found("picture")
+    api.note_access(request, web, caller, "picture_viewed", analysis_id, name=name)
+    return FileResponse(path, media_type="image/png")
+
+
+@router.get("/analyses/{analysis_id}/report.pdf")
+def report(request: Request, web: WebState, caller: MayResults, analysis_id: AnalysisId) -> Response:
+    """The report for reading, as a plain PDF."""
+    path = results.result_file(web, api.load(web, analysis_id), results.REPORT)
+    if path is None:
+        raise not_found("report")
+    api.note_access(request, web, caller, "report_viewed", analysis_id)
+    name = f"myoscreen-{analysis_id}.pdf"
+    return FileResponse(path, media_type="application/pdf", filename=name, content_disposition_type="inline")
+
+
+@router.get("/compare/{left_id}/{right_id}")
+def compare_page(
+    request: Request, web: WebState, caller: MayResults, left_id: AnalysisId, right_id: AnalysisId
+) -> Response:
+    """Two versions of one analysis, side by side."""
+    left, right = api.load(web, left_id), api.load(web, right_id)
+    if right.id not in {version.id for version in left.versions}:
+        raise not_found("pair of versions")
+    for detail in (left, right):
+        api.note_access(request, web, caller, "analysis_viewed", detail.id)
+    return pages.render(request, "compare.html", caller, left=left, right=right)
+
+
+@router.post("/analyses/{analysis_id}/rerun")
+def rerun(
+    request: Request, web: WebState, caller: MayOperate, analysis_id: AnalysisId, csrf_token: FormToken
+) -> Response:
+    """Analyse the same stacks again."""
+    require_token(caller, csrf_token)
+    ordered = api.rerun(request, web, caller, analysis_id)
+    return see_other(f"/analyses/{ordered}?notice=rerun_ordered")
+
+
+@router.post("/deliveries/{delivery_id}/retry")
+def retry(
+    request: Request, web: WebState, caller: MayOperate, delivery_id: AnalysisId, csrf_token: FormToken
+) -> Response:
+    """Send an object again."""
+    require_token(caller, csrf_token)
+    analysis_id = api.retry(request, web, caller, delivery_id)
+    return see_other(f"/analyses/{analysis_id}?notice=retry_ordered#deliveries")
+
+
+@router.get("/status")
+def status_page(request: Request, web: WebState, caller: MayStatus) -> Response:
+    """The state of the service, for those who keep it running; no patient data."""
+    return pages.render(request, "status.html", caller, status=monitor.status(web))
+
+
+@router.post("/peers/{name}/echo")
+def echo(request: Request, web: WebState, caller: MayOperate, name: str, csrf_token: FormToken) -> Response:
+    """C-ECHO a peer."""
+    require_token(caller, csrf_token)
+    try:
+        api.echo(request, web, caller, name)
+    except DeliveryError:
+        return see_other("/status?notice=echo_failed#peers")
+    return see_other("/status?notice=echo_ok#peers")
+
+
+@router.get("/audit")
+def audit_page(
+    *,
+    request: Request,
+    web: WebState,
+    caller: MayAudit,
+    actor: Annotated[str, Query(max_length=80)] = "",
+    action: Annotated[str, Query(max_length=64)] = "",
+    from_day: Annotated[str, Query(alias="from", max_length=10)] = "",
+    to_day: Annotated[str, Query(alias="to", max_length=10)] = "",
+    cursor: Cursor = None,
+) -> Response:
+    """Who did what, newest first."""
+    to_at = _day(to_day)
+    with reading(web.sessions) as session:
+        page = overview.list_audit(
+            session,
+            actor=actor or None,
+            action=action or None,
+            from_at=_day(from_day),
+            to_at=to_at + timedelta(days=1) if to_at else None,
+            before_id=before(cursor),
+            limit=2 * ROWS,
+        )
+        actions = overview.audit_actions(session)
+    web.audit(request, caller.actor, "audit_viewed", object_type="audit")
+    filters = {"actor": actor, "action": action, "from": from_day, "to": to_day}
+    kept = [(key, value) for key, value in filters.items() if value]
+    next_link = "/audit?" + urlencode([*kept, ("cursor", page.next_cursor)]) if page.next_cursor else None
+    return pages.render(
+        request, "audit.html", caller, page=page, actions=actions, filters=filters, next_link=next_link
+    )
+
+
+@router.api_route("/favicon.ico", methods=["GET"], status_code=HTTPStatus.NO_CONTENT)
+def favicon() -> Response:
+    """No icon; public."""
+    return Response(status_code=HTTPStatus.NO_CONTENT)

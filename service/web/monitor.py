@@ -1,0 +1,231 @@
+"""Readiness, status and metrics: what monitoring asks. No patient data."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.types import Message
+
+from service import __version__
+from service.db import overview as ledger
+from service.db.session import reading
+from service.errors import ServiceError
+from service.settings import Peer
+from service.web import schemas
+from service.web.context import Web
+
+#: Rejected callers shown; a scanner on the network can make many.
+REJECTED_SHOWN = 20
+
+
+def readiness(web: Web) -> schemas.Readiness:
+    """Look at the database, the spool, the broker and the network."""
+    settings, neighbours = web.settings, web.neighbours
+    checks = [
+        _database(web),
+        _check("spool", lambda: neighbours.check_spool(settings)),
+        _check("broker", lambda: neighbours.check_broker(settings.broker_url)),
+        _check("model", lambda: neighbours.read_model(settings)),
+    ]
+    return schemas.Readiness(ready=all(check.ok for check in checks), checks=checks)
+
+
+def _database(web: Web) -> schemas.Check:
+    """Whether the database answers and holds our tables."""
+    try:
+        with reading(web.sessions) as session:
+            ledger.ping(session)
+    except ledger.DatabaseTrouble:
+        return schemas.Check(
+            name="database", ok=False, code="database_unreachable", reason="The database does not answer."
+        )
+    return schemas.Check(name="database", ok=True)
+
+
+def _check(name: str, look: Callable[[], object]) -> schemas.Check:
+    """The result of one look."""
+    try:
+        look()
+    except ServiceError as error:
+        return schemas.Check.model_validate(
+            {"name": name, "ok": False, "code": error.reason.code, "reason": error.reason.text}
+        )
+    return schemas.Check.model_validate({"name": name, "ok": True})
+
+
+def status(web: Web) -> schemas.Status:
+    """The state of the service on one page."""
+    now = web.clock()
+    with reading(web.sessions) as session:
+        facts = ledger.overview(session, now)
+        rejected = ledger.list_rejected(session, limit=REJECTED_SHOWN)
+    ready = readiness(web)
+    failure = schemas.Failure(at=facts.last_failure_at, code=facts.last_failure_code)
+    return schemas.Status(
+        version=__version__,
+        at=now,
+        ready=ready.ready,
+        checks=ready.checks,
+        doors=[schemas.DoorShape.model_validate(door) for door in facts.doors],
+        queue_depth=facts.queue_depth,
+        oldest_waiting_at=facts.oldest_waiting_at,
+        oldest_waiting_seconds=_age(now, facts.oldest_waiting_at),
+        oldest_delivery_seconds=_age(now, facts.oldest_delivery_at),
+        last_received_at=facts.last_received_at,
+        last_success_at=facts.last_success_at,
+        last_failure=failure if facts.analyses.get("failed") else None,
+        disk=disk(web),
+        peers=peers(web, facts.peers),
+        model=model(web),
+        norms=list(web.settings.norms),
+        policy=web.settings.policy,
+        counts=facts.analyses,
+        series=facts.series,
+        funnel=schemas.FunnelShape.model_validate(facts.funnel),
+        counters=facts.counters,
+        rejected_callers=[schemas.Rejected.model_validate(caller) for caller in rejected],
+    )
+
+
+def _age(now: datetime, at: datetime | None) -> float | None:
+    """Seconds since then."""
+    return None if at is None else (now - at).total_seconds()
+
+
+def disk(web: Web) -> schemas.Disk:
+    """Room on the disk that HOME lies on."""
+    usage = shutil.disk_usage(web.settings.home)
+    least = web.settings.spool_min_free_mb * 1_000_000
+    return schemas.Disk(
+        total_bytes=usage.total, free_bytes=usage.free, min_free_bytes=least, enough=usage.free >= least
+    )
+
+
+def model(web: Web) -> schemas.ModelShape:
+    """The network on disk, or why there is none."""
+    try:
+        facts = web.neighbours.read_model(web.settings)
+    except ServiceError as error:
+        return schemas.ModelShape(ok=False, reason=error.reason.text, name=web.settings.model)
+    return schemas.ModelShape(
+        ok=True,
+        name=facts.name,
+        version=facts.version,
+        sha256=facts.sha256,
+        definition=f"{facts.definition} {facts.definition_version}",
+        precision=facts.precision,
+    )
+
+
+def peers(web: Web, traffic: dict[str, ledger.PeerTraffic]) -> list[schemas.PeerShape]:
+    """The peers of the settings, and how deliveries to each stand."""
+    return [_peer(peer, traffic.get(peer.name)) for peer in web.settings.peer]
+
+
+def _peer(peer: Peer, traffic: ledger.PeerTraffic | None) -> schemas.PeerShape:
+    """One peer."""
+    return schemas.PeerShape(
+        **peer.model_dump(),
+        deliveries=traffic.by_state if traffic else {},
+        last_sent_at=traffic.last_sent_at if traffic else None,
+    )
+
+
+class LedgerCollector(Collector):
+    """Reads the ledger whenever Prometheus asks, so that no number is older than the scrape."""
+
+    def __init__(self, web: Web) -> None:
+        self._web = web
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing is read at registration."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        """Gauges of the ledger; only ``myoscreen_database_up`` when the database does not answer."""
+        web = self._web
+        now = web.clock()
+        up = GaugeMetricFamily("myoscreen_database_up", "1 when the database answers.")
+        try:
+            with reading(web.sessions) as session:
+                facts = ledger.overview(session, now)
+        except ledger.DatabaseTrouble:
+            up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
+        yield up
+        yield _labelled("myoscreen_analyses", "Analyses by state.", "state", facts.analyses)
+        yield _labelled("myoscreen_series", "Received series by state.", "state", facts.series)
+        yield _labelled("myoscreen_funnel", "How far what was received has come.", "step", vars(facts.funnel))
+        yield _labelled("myoscreen_counter", "Things counted since the installation.", "name", facts.counters)
+        deliveries = GaugeMetricFamily(
+            "myoscreen_deliveries", "Deliveries by peer and state.", labels=["peer", "state"]
+        )
+        for peer, by_state in facts.deliveries.items():
+            for state, count in by_state.items():
+                deliveries.add_metric([peer, state], count)
+        yield deliveries
+        alive: dict[str, int] = {}
+        for door in facts.doors:
+            alive[door.name] = alive.get(door.name, 0) + int(door.alive)
+        yield _labelled("myoscreen_doors_alive", "Processes seen lately, by door.", "door", alive)
+        yield from _numbers(web, facts)
+
+
+def _numbers(web: Web, facts: ledger.Overview) -> Iterable[Metric]:
+    """Gauges without labels."""
+    now = web.clock()
+    room = disk(web)
+    oldest = _age(now, facts.oldest_waiting_at) or 0.0
+    unsent = _age(now, facts.oldest_delivery_at) or 0.0
+    numbers = {
+        "myoscreen_queue_depth": ("Analyses ready or running.", facts.queue_depth),
+        "myoscreen_oldest_waiting_seconds": ("Age of the oldest analysis that waits.", oldest),
+        "myoscreen_oldest_delivery_seconds": ("Age of the oldest delivery not yet stored.", unsent),
+        "myoscreen_disk_free_bytes": ("Free room below HOME.", room.free_bytes),
+        "myoscreen_disk_total_bytes": ("Size of the disk of HOME.", room.total_bytes),
+        "myoscreen_spool_min_free_bytes": ("Free room below which images are refused.", room.min_free_bytes),
+        "myoscreen_model_ok": ("1 when the network is the one of its card.", int(model(web).ok)),
+    }
+    for name, (text, value) in numbers.items():
+        yield GaugeMetricFamily(name, text, value=value)
+    times = {
+        "myoscreen_last_received_timestamp_seconds": ("Latest image.", facts.last_received_at),
+        "myoscreen_last_success_timestamp_seconds": ("Latest finished analysis.", facts.last_success_at),
+        "myoscreen_last_failure_timestamp_seconds": ("Latest analysis given up.", facts.last_failure_at),
+    }
+    for name, (text, at) in times.items():
+        if at is not None:
+            yield GaugeMetricFamily(name, text, value=at.timestamp())
+    yield _labelled("myoscreen_info", "Version of the service.", "version", {__version__: 1})
+
+
+def _labelled(name: str, text: str, label: str, values: dict[str, int]) -> GaugeMetricFamily:
+    """A gauge with one label."""
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
+class RequestMetrics:
+    """Counts and times requests by route template, so that ids never become labels."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ["method", "route", "status"]
+        self._requests = Counter("myoscreen_http_requests", "Answered requests.", labels, registry=registry)
+        self._seconds = Histogram(
+            "myoscreen_http_request_seconds", "Time to answer.", ["route"], registry=registry
+        )
+
+    def note(self, *, method: str, route: str, message: Message, started: float) -> float:
+        """Note one answer; return how long it took."""
+        seconds = time.perf_counter() - started
+        self._requests.labels(method, route, str(message["status"])).inc()
+        self._seconds.labels(route).observe(seconds)
+        return seconds

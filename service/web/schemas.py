@@ -1,0 +1,356 @@
+"""The shapes of the REST interface."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+RESEARCH_USE = "Research use only. Not for diagnosis."
+
+
+class Shape(BaseModel):
+    """Values of the database room turn into these by attribute."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class ProblemDetails(Shape):
+    """An error, as RFC 9457 asks, with our stable code."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+class Health(Shape):
+    """This process is alive."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Check(Shape):
+    """One thing that must be right before work can be taken."""
+
+    name: Literal["database", "spool", "broker", "model"]
+    ok: bool
+    code: str | None = None
+    reason: str | None = None
+
+
+class Readiness(Shape):
+    """Whether work can be taken, and if not, why."""
+
+    ready: bool
+    checks: list[Check]
+
+
+class FlagShape(Shape):
+    """One flag of a finding."""
+
+    code: str
+    state: str
+    text: str
+
+
+class AnalysisItem(Shape):
+    """One line of the list: no name and no patient id, only UIDs and measures."""
+
+    id: int
+    version: int
+    state: str
+    reason_code: str | None
+    contrast: str | None
+    region: str | None
+    imat_fraction: float | None
+    lmm_ml: float | None
+    flagged: bool
+    flags: list[FlagShape]
+    study_uid: str
+    series_uids: list[str]
+    received_at: datetime | None
+    created_at: datetime
+    finished_at: datetime | None
+    deliveries: dict[str, int]
+
+
+class AnalysisPage(Shape):
+    """Analyses, newest first; ``next_cursor`` goes into ``cursor`` of the next call."""
+
+    items: list[AnalysisItem]
+    next_cursor: str | None
+    notice: str = RESEARCH_USE
+
+
+class Patient(Shape):
+    """Who the study is of, as the first image said."""
+
+    patient_id: str
+    patient_name: str
+    birth_date: str
+    sex: str
+    accession_number: str
+    study_date: str
+    study_description: str
+
+
+class InputShape(Shape):
+    """One stack that goes in."""
+
+    role: str
+    series_uid: str
+    stack: int
+    description: str
+    modality: str
+    calling_ae: str
+    state: str
+    completion_reason: str | None
+    first_at: datetime
+    last_at: datetime
+    closed_at: datetime | None
+
+
+class OutputShape(Shape):
+    """One object that was made."""
+
+    kind: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    sha256: str
+    size: int
+    href: str = ""
+
+
+class DeliveryItem(Shape):
+    """One object on its way to one peer."""
+
+    id: int
+    analysis_id: int
+    kind: str
+    sop_instance_uid: str
+    peer: str
+    state: str
+    attempts: int
+    next_at: datetime | None
+    dimse_status: int | None
+    error_code: str | None
+    error_text: str | None
+    created_at: datetime
+    sent_at: datetime | None
+    confirmed_at: datetime | None
+
+
+class DeliveryPage(Shape):
+    """Deliveries, newest first."""
+
+    items: list[DeliveryItem]
+    next_cursor: str | None
+
+
+class Version(Shape):
+    """One analysis of the same stacks."""
+
+    id: int
+    version: int
+    state: str
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class AnalysisShape(Shape):
+    """One analysis, patient included."""
+
+    id: int
+    version: int
+    state: str
+    reason_code: str | None
+    reason_text: str | None
+    contrast: str | None
+    region: str | None
+    attempt: int
+    study_uid: str
+    patient: Patient
+    inputs: list[InputShape]
+    images: int
+    flagged: bool
+    timings: dict[str, Any] | None
+    supersedes_id: int | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    outputs: list[OutputShape]
+    deliveries: list[DeliveryItem]
+    versions: list[Version]
+    notice: str = RESEARCH_USE
+
+
+class EventItem(Shape):
+    """One line of a timeline."""
+
+    id: int
+    at: datetime
+    name: str
+    detail: dict[str, Any] | None
+
+
+class EventList(Shape):
+    """What happened, oldest first."""
+
+    items: list[EventItem]
+
+
+class Accepted(Shape):
+    """What was asked for is in the ledger; a worker takes it from there."""
+
+    id: int
+    state: str
+    href: str
+
+
+class PeerShape(Shape):
+    """One DICOM node of the settings, and how deliveries to it stand."""
+
+    name: str
+    ae_title: str
+    host: str
+    port: int | None
+    may_send: bool
+    unwanted: str
+    outputs: list[str]
+    profile: str
+    release: str
+    flags: bool
+    language: str
+    deliveries: dict[str, int]
+    last_sent_at: datetime | None
+
+
+class PeerList(Shape):
+    """All peers of the settings."""
+
+    items: list[PeerShape]
+
+
+class EchoResult(Shape):
+    """The peer answered a C-ECHO."""
+
+    peer: str
+    ok: bool
+    seconds: float
+
+
+class AuditItem(Shape):
+    """One line of the audit record."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    outcome: str
+    object_type: str | None
+    object_id: str | None
+    address: str | None
+    detail: dict[str, Any] | None
+
+
+class AuditPage(Shape):
+    """The audit record, newest first."""
+
+    items: list[AuditItem]
+    next_cursor: str | None
+
+
+class DoorShape(Shape):
+    """One process of the service."""
+
+    name: str
+    host: str
+    pid: int
+    version: str
+    started_at: datetime
+    seen_at: datetime
+    alive: bool
+    detail: dict[str, Any] | None
+
+
+class Disk(Shape):
+    """Room on the disk that HOME lies on."""
+
+    total_bytes: int
+    free_bytes: int
+    #: Below this, images are refused.
+    min_free_bytes: int
+    enough: bool
+
+
+class ModelShape(Shape):
+    """The network on disk, or why there is none."""
+
+    ok: bool
+    reason: str | None = None
+    name: str
+    version: str | None = None
+    sha256: str | None = None
+    definition: str | None = None
+    precision: str | None = None
+
+
+class FunnelShape(Shape):
+    """How far what was received has come: series twice, then stacks."""
+
+    received: int
+    complete: int
+    eligible: int
+    measured: int
+    flagged: int
+    delivered: int
+    confirmed: int
+
+
+class Failure(Shape):
+    """The latest analysis that was given up."""
+
+    at: datetime | None
+    code: str | None
+
+
+class Rejected(Shape):
+    """Somebody who was not let in."""
+
+    calling_ae: str
+    called_ae: str
+    address: str
+    reason: str
+    count: int
+    first_at: datetime
+    last_at: datetime
+
+
+class Status(Shape):
+    """One page for monitoring; no patient data."""
+
+    service: str = "myoscreen"
+    notice: str = RESEARCH_USE
+    version: str
+    at: datetime
+    ready: bool
+    checks: list[Check]
+    doors: list[DoorShape]
+    queue_depth: int
+    oldest_waiting_at: datetime | None
+    oldest_waiting_seconds: float | None
+    oldest_delivery_seconds: float | None
+    last_received_at: datetime | None
+    last_success_at: datetime | None
+    last_failure: Failure | None
+    disk: Disk
+    peers: list[PeerShape]
+    model: ModelShape
+    norms: list[str]
+    policy: str
+    counts: dict[str, int] = Field(description="Analyses by state.")
+    series: dict[str, int] = Field(description="Series by state.")
+    funnel: FunnelShape
+    counters: dict[str, int]
+    rejected_callers: list[Rejected]

@@ -1,0 +1,228 @@
+"""How codes, numbers and times are worded for people.
+
+Nothing here claims a diagnosis, a risk or an urgency: values, their place in a reference, and why one is
+withheld.
+"""
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from jinja2 import Environment
+
+#: Shown where a value cannot be given.
+NOTHING = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+
+STATES = {
+    "receiving": "receiving",
+    "closed": "complete",
+    "ready": "waiting",
+    "running": "running",
+    "measured": "measured",
+    "not_assessable": "not assessable",
+    "not_eligible": "not eligible",
+    "failed": "failed",
+    "superseded": "superseded",
+    "pending": "waiting",
+    "sending": "sending",
+    "sent": "stored by peer",
+    "confirmed": "confirmed",
+    "dead": "given up",
+}
+CONTRASTS = {
+    "t2_tse": "T2 TSE",
+    "t2_haste": "T2 HASTE",
+    "t1": "T1",
+    "water": "Dixon water",
+    "fat": "Dixon fat",
+    "in_phase": "Dixon in-phase",
+    "opposed": "Dixon opposed-phase",
+    "fat_fraction": "Fat fraction",
+    "stir": "STIR",
+    "other": "other",
+}
+MEASURES = {
+    "compartment_ml": "Compartment",
+    "lmm_ml": "Lean muscle (LMM)",
+    "imat_ml": "Intermuscular fat (IMAT)",
+    "imat_fraction": "IMAT share of compartment",
+    "mean_csa_cm2": "Mean cross-section",
+    "mean_lean_csa_cm2": "Mean lean cross-section",
+    "fat_signal_fraction": "Fat signal fraction",
+    "lmm_height_index_ml_m2": "LMM height index",
+}
+FLAGS = {"imat_high": "IMAT above reference", "lmm_low": "LMM below reference"}
+FLAG_STATES = {
+    "raised": "raised",
+    "indeterminate": "indeterminate",
+    "not_raised": "not raised",
+    "not_evaluable": "not evaluable",
+}
+SCORE_STATES = {
+    "scored": "scored",
+    "no_norm": "no norm applies",
+    "out_of_range": "outside the range of the norm",
+    "missing_demographics": "age or sex is missing",
+}
+QUADRANTS = {
+    "high_imat_low_lmm": "higher IMAT, lower LMM",
+    "high_imat_high_lmm": "higher IMAT, higher LMM",
+    "low_imat_low_lmm": "lower IMAT, lower LMM",
+    "low_imat_high_lmm": "lower IMAT, higher LMM",
+    "between": "between the corners",
+}
+COMPLETION = {
+    "quiet": "no image came for the quiet time, and the slices have no hole",
+    "hard_cap": "the longest waiting time passed",
+}
+OUTPUTS = {
+    "SEG": "Segmentation (SEG)",
+    "SR": "Structured report (SR)",
+    "SC": "Summary picture (SC)",
+    "PDF": "Report (encapsulated PDF)",
+}
+NOTICES = {
+    "rerun_ordered": "The rerun is in the queue, as the next version.",
+    "retry_ordered": "The object is sent again.",
+    "password_changed": "The password is changed. Other logins of yours have ended.",
+    "nothing_found": "Nothing here has exactly that UID, accession number or patient ID.",
+    "echo_ok": "The peer answered C-ECHO.",
+    "echo_failed": "The peer did not answer C-ECHO.",
+}
+#: PS3.7 Annex C and PS3.4 table B.2-1; ranges by their first digits.
+DIMSE = {
+    "0000": "success",
+    "0110": "processing failure",
+    "0111": "duplicate SOP instance",
+    "0117": "invalid SOP instance",
+    "0122": "SOP class not supported",
+    "0124": "not authorised",
+    "A7": "out of resources",
+    "A9": "data set does not match SOP class",
+    "B0": "stored with warning",
+    "C": "cannot understand",
+}
+
+
+def missing(value: object) -> bool:
+    """Whether there is nothing to show."""
+    return value is None or value == ""
+
+
+def word(code: str | None, table: dict[str, str] | None = None) -> str:
+    """The words for a code; a code without words is shown as it is, without underscores."""
+    if code is None:
+        return NOTHING
+    return (table if table is not None else STATES).get(code, code.replace("_", " "))
+
+
+def moment(at: datetime | None) -> str:
+    """A time in UTC, to the second."""
+    return NOTHING if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """A number with fixed digits and a true minus sign."""
+    return NOTHING if value is None else f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share from 0 to 1 as percent."""
+    return NOTHING if value is None else f"{100 * value:.{digits}f} %".replace("-", MINUS)
+
+
+def interval(pair: list[float] | None, digits: int = 1) -> str:
+    """Two ends of an interval."""
+    return NOTHING if pair is None else f"{number(pair[0], digits)} to {number(pair[1], digits)}"
+
+
+def in_unit(value: float | None, unit: str) -> str:
+    """A measure with its unit; shares are shown in percent."""
+    if value is None:
+        return NOTHING
+    if unit in {"1", "fraction", ""}:
+        return percent(value)
+    return f"{number(value)} {unit.replace('cm2', 'cm²').replace('m2', 'm²')}"
+
+
+def dicom_date(text: str) -> str:
+    """YYYYMMDD with hyphens, anything else as it is."""
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}" if re.fullmatch(r"\d{8}", text) else text
+
+
+def person_name(text: str) -> str:
+    """A DICOM person name for reading: family name, then given names."""
+    parts = [part.strip() for part in text.partition("=")[0].split("^")]
+    family, given = parts[0], " ".join(part for part in parts[1:3] if part)
+    return f"{family}, {given}" if given else family
+
+
+def dimse(status: int | None) -> str:
+    """A DIMSE status in hexadecimal, with its meaning."""
+    if status is None:
+        return NOTHING
+    text = f"{status:04X}"
+    meaning = next((words for prefix, words in DIMSE.items() if text.startswith(prefix)), None)
+    return f"0x{text}" + (f" {meaning}" if meaning else "")
+
+
+def size(count: int | None) -> str:
+    """Bytes in a readable unit."""
+    if count is None:
+        return NOTHING
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def age(seconds: float | None) -> str:
+    """A stretch of time in its two largest units."""
+    if seconds is None:
+        return NOTHING
+    whole = max(0, int(seconds))
+    for unit, length, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= length:
+            return f"{whole // length} {unit} {whole % length // part} {smaller}"
+    return f"{whole} s"
+
+
+def peer_block(calling_ae: str, address: str) -> str:
+    """A ready-to-paste ``[[peer]]`` table that would let this caller in."""
+    name = re.sub(r"[^a-z0-9_.-]+", "-", calling_ae.strip().lower()).strip("-") or "sender"
+    lines = (
+        "[[peer]]",
+        f"name = {json.dumps(name)}",
+        f"ae_title = {json.dumps(calling_ae.strip())}",
+        f"host = {json.dumps(address)}",
+        "may_send = true",
+    )
+    return "\n".join(lines)
+
+
+def install(environment: Environment) -> None:
+    """Give templates these words."""
+    filters: dict[str, Any] = {
+        "word": word,
+        "moment": moment,
+        "number": number,
+        "percent": percent,
+        "interval": interval,
+        "in_unit": in_unit,
+        "dicom_date": dicom_date,
+        "person_name": person_name,
+        "dimse": dimse,
+        "bytes": size,
+        "age": age,
+    }
+    environment.filters.update(filters)
+    environment.tests["missing"] = missing
+    environment.globals.update(
+        STATES=STATES, CONTRASTS=CONTRASTS, MEASURES=MEASURES, FLAGS=FLAGS, FLAG_STATES=FLAG_STATES,
+        SCORE_STATES=SCORE_STATES, QUADRANTS=QUADRANTS, COMPLETION=COMPLETION, OUTPUTS=OUTPUTS,
+        NOTICES=NOTICES, peer_block=peer_block,
+    )  # fmt: skip

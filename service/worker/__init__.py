@@ -1,0 +1,1 @@
+"""The door that works: it closes series, analyses stacks and delivers results."""

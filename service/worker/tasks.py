@@ -1,0 +1,166 @@
+"""The doorbells: a few lines each, one id each, and doing them twice does what doing them once does."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from celery import Celery
+
+from service.db import deliveries, queries
+from service.db.session import Sessions, reading
+from service.pipeline import deliver, run
+from service.pipeline.analyse import Workshop
+from service.pipeline.deliver import Destination
+from service.pipeline.run import Bench
+from service.pipeline.sweep import Sweeper
+from service.worker.celery_app import ANALYSE, DELIVER, RING_EXPIRES_SECONDS, SWEEP
+
+log = logging.getLogger(__name__)
+
+#: The sweep does not ring for the same row more often than this.
+RING_AGAIN_SECONDS = 5.0
+
+
+@dataclass(kw_only=True)
+class Work:
+    """What the tasks of one worker process share."""
+
+    sessions: Sessions
+    workshop: Workshop
+    bench: Bench
+    sweeper: Sweeper
+    delivery_terms: deliver.Terms
+    slots: int
+    destinations: Mapping[str, Destination] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Index the destinations, and make one lane for each so that none delays another."""
+        self.destinations = {peer.name: peer for peer in self.bench.destinations}
+        self.free_slots = threading.BoundedSemaphore(self.slots)
+        self.lanes = {name: threading.Lock() for name in self.destinations}
+        self.sweeping = threading.Lock()
+
+    @property
+    def threads(self) -> int:
+        """Threads that the pool needs so that analyses and slow peers never keep the sweep waiting."""
+        return self.slots + len(self.destinations) + 2
+
+
+class Doorbell:
+    """Rings for rows, after their commit; a bell that is lost is rung again by the sweep."""
+
+    def __init__(self, app: Celery, *, steady_clock: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._clock = steady_clock
+        self._rung: dict[tuple[str, int], float] = {}
+        self._lock = threading.Lock()
+
+    def ring(self, task: str, row_id: int) -> None:
+        """Say that this row waits."""
+        with self._lock:
+            self._rung[(task, row_id)] = self._clock()
+        try:
+            self._app.send_task(task, args=[row_id], expires=RING_EXPIRES_SECONDS)
+        except Exception:  # The broker is away: the row is safe, and the sweep rings again.
+            log.exception("doorbell_not_rung")
+
+    def remind(self, task: str, row_ids: tuple[int, ...]) -> None:
+        """Ring for those that were not rung for lately."""
+        now = self._clock()
+        with self._lock:
+            self._rung = {key: at for key, at in self._rung.items() if now - at < RING_AGAIN_SECONDS}
+            quiet = [row_id for row_id in row_ids if (task, row_id) not in self._rung]
+        for row_id in quiet:
+            self.ring(task, row_id)
+
+
+def sweep(work: Work, bell: Doorbell) -> None:
+    """Look after the ledger; a sweep that is still under way is not doubled."""
+    if not work.sweeping.acquire(blocking=False):
+        return
+    try:
+        due = work.sweeper.sweep()
+    finally:
+        work.sweeping.release()
+    bell.remind(ANALYSE, due.analysis_ids)
+    bell.remind(DELIVER, due.delivery_ids)
+
+
+def analyse(work: Work, bell: Doorbell, analysis_id: int) -> None:
+    """Do one analysis if a place is free; what came of it is delivered at once."""
+    if not work.free_slots.acquire(blocking=False):
+        return
+    try:
+        published = run.run(work.sessions, analysis_id, work.workshop, work.bench)
+    finally:
+        work.free_slots.release()
+    if published is not None:
+        _ring_for_peers(work, bell, published.delivery_ids)
+    with reading(work.sessions) as session:
+        waiting = queries.ready_analyses(session, now=datetime.now(UTC), limit=work.slots)
+    for next_id in waiting:
+        bell.ring(ANALYSE, next_id)
+
+
+def _ring_for_peers(work: Work, bell: Doorbell, delivery_ids: tuple[int, ...]) -> None:
+    """One ring for each peer that gets something."""
+    rung = set()
+    with reading(work.sessions) as session:
+        for delivery_id in delivery_ids:
+            where = deliveries.whereto(session, delivery_id)
+            if where is not None and where not in rung:
+                rung.add(where)
+                bell.ring(DELIVER, delivery_id)
+
+
+def deliver_result(work: Work, bell: Doorbell, delivery_id: int) -> None:
+    """Send what is due of one result to one peer, unless this process is sending to that peer already."""
+    with reading(work.sessions) as session:
+        where = deliveries.whereto(session, delivery_id)
+    if where is None:
+        return
+    analysis_id, peer = where
+    destination = work.destinations.get(peer)
+    if destination is None:
+        return
+    if not work.lanes[peer].acquire(blocking=False):
+        return
+    try:
+        report = deliver.run(
+            work.sessions,
+            analysis_id,
+            destination,
+            home=work.bench.home,
+            terms=work.delivery_terms,
+            clock=work.bench.clock,
+        )
+    finally:
+        work.lanes[peer].release()
+    if report is None or report.retried:
+        return
+    with reading(work.sessions) as session:
+        due = deliveries.due(session, peers=[peer], now=work.bench.clock(), limit=10)
+    for next_id, _, _ in due[:1]:
+        bell.ring(DELIVER, next_id)
+
+
+def register(app: Celery, work: Work) -> Doorbell:
+    """Give the application its three tasks."""
+    bell = Doorbell(app)
+
+    @app.task(name=SWEEP, ignore_result=True)
+    def sweep_now() -> None:
+        sweep(work, bell)
+
+    @app.task(name=ANALYSE, ignore_result=True)
+    def analyse_now(analysis_id: int) -> None:
+        analyse(work, bell, analysis_id)
+
+    @app.task(name=DELIVER, ignore_result=True)
+    def deliver_now(delivery_id: int) -> None:
+        deliver_result(work, bell, delivery_id)
+
+    return bell

@@ -1,0 +1,59 @@
+"""What every test shares: a clean environment, and an honest account of what was skipped."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Settings of the developer's shell must not reach a test."""
+    for name in [
+        name for name in os.environ if name.startswith("MYOSCREEN_") and name != "MYOSCREEN_TEST_DATA"
+    ]:
+        del os.environ[name]
+
+
+def _skipped(terminalreporter: pytest.TerminalReporter) -> list[tuple[str, str]]:
+    """Test and reason of each skip of this run."""
+    reports = terminalreporter.stats.get("skipped", [])
+    return [(report.nodeid, _reason(report)) for report in reports]
+
+
+def _reason(report: pytest.TestReport) -> str:
+    longrepr = report.longrepr
+    text = longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)
+    return text.removeprefix("Skipped: ")
+
+
+def _unexcused(skips: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Skips whose reason does not stand on the list."""
+    lines = ALLOWED_SKIPS.read_text("utf-8").splitlines()
+    allowed = tuple(line for line in lines if line and not line.startswith("#"))
+    return [(test, reason) for test, reason in skips if not (allowed and reason.startswith(allowed))]
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter):
+    """Name what was not run, last."""
+    yield
+    skips = _skipped(terminalreporter)
+    if not skips:
+        return
+    terminalreporter.section("not run")
+    for test, reason in skips:
+        terminalreporter.line(f"{test}: {reason}")
+    if os.environ.get("CI") == "true" and _unexcused(skips):
+        terminalreporter.line(
+            "In CI these skips fail the run: their reasons are not in tests/allowed_skips.txt."
+        )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """In CI, a skip without an allowed reason is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") == "true" and exitstatus == 0 and reporter and _unexcused(_skipped(reporter)):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

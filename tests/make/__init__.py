@@ -1,0 +1,1 @@
+"""Builders of the worlds that tests act in."""

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from service.core.compartment import Compartment, agreement, clean_compartment
+from service.core.quality import check_compartment
+from tests.make.facts import grid
+
+L, R = int(Compartment.LEFT), int(Compartment.RIGHT)
+
+
+def two_sides(left=L, right=R, slices=4):
+    """Two squares of 4 cm2 on 1 mm pixels; column 0 is the patient's right."""
+    labels = np.zeros((slices, 40, 60), np.uint8)
+    labels[:, 10:30, 5:25] = right
+    labels[:, 10:30, 35:55] = left
+    return labels
+
+
+def looked_at(labels, *, plain=None, mirrored=None, **grid_changes):
+    grid_changes.setdefault("offsets", tuple(4.0 * k for k in range(len(labels))))
+    place = grid(rows=labels.shape[1], columns=labels.shape[2], spacing=(1.0, 1.0), **grid_changes)
+    checks = check_compartment(labels, place, labels if plain is None else plain, mirrored)
+    return {check.check: check.passed for check in checks}
+
+
+def test_specks_go_and_holes_close():
+    labels = two_sides()
+    labels[:, 15:18, 10:13] = 0  # a pocket of fat
+    labels[0, 0, 0] = R  # a speck elsewhere
+    assert (clean_compartment(labels) == two_sides()).all()
+
+
+def test_a_side_that_is_absent_stays_absent():
+    assert not clean_compartment(np.zeros((2, 5, 5), np.uint8)).any()
+
+
+def test_filling_one_side_never_takes_from_the_other():
+    labels = np.zeros((1, 9, 9), np.uint8)
+    labels[0, 1:8, 1:8] = L
+    labels[0, 3:6, 3:6] = R
+    cleaned = clean_compartment(labels)
+    assert (cleaned == R).sum() == 0 or (cleaned == L).sum() > 0
+    assert (cleaned[0, 1, 1:8] == L).all()
+
+
+def test_dice_of_halves_and_of_nothing():
+    one = np.array([True, True, False])
+    assert agreement(one, np.array([True, False, False])) == pytest.approx(2 / 3)
+    assert agreement(~one & one, ~one & one) == 1.0
+
+
+def test_two_plausible_sides_pass_every_check():
+    labels = two_sides()
+    assert all(looked_at(labels, mirrored=labels).values())
+
+
+def test_without_test_time_mirroring_there_is_no_mirror_check():
+    assert "mirror_agreement" not in looked_at(two_sides())
+
+
+@pytest.mark.parametrize(
+    ("labels", "check"),
+    [
+        (two_sides(left=0), "both_sides_found"),
+        (two_sides(left=0, right=0), "both_sides_found"),
+        (two_sides(left=R, right=L), "sides_by_patient_coordinates"),
+    ],
+)
+def test_a_missing_or_swapped_side_fails(labels, check):
+    assert looked_at(labels)[check] is False
+
+
+def test_a_side_that_is_too_small_or_much_smaller_fails():
+    labels = two_sides()
+    labels[:, 10:30, 35:55] = 0
+    labels[:, 10:18, 35:55] = L
+    found = looked_at(labels)
+    assert found["plausible_area"] is False
+    assert found["plausible_symmetry"] is False
+
+
+def test_muscle_in_few_slices_fails():
+    labels = two_sides(slices=8)
+    labels[3:] = 0
+    assert looked_at(labels)["slices_with_muscle"] is False
+
+
+def test_muscle_at_the_image_border_fails():
+    labels = two_sides()
+    labels[:, 10:30, 0:5] = R
+    assert looked_at(labels)["inside_field_of_view"] is False
+
+
+def test_a_network_that_contradicts_itself_fails():
+    mirrored = np.roll(two_sides(), 12, axis=1)
+    assert looked_at(two_sides(), mirrored=mirrored)["mirror_agreement"] is False

@@ -1,0 +1,40 @@
+import pytest
+
+from service.core.eligibility import reasons_not_eligible
+from service.core.series import Person
+from tests.make.facts import facts, use
+
+
+def test_the_usual_stack_is_eligible():
+    assert reasons_not_eligible(facts(), use()) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"modality": "CT"}, "wrong_modality"),
+        ({"modality": ""}, "wrong_modality"),
+        ({"localizer": True}, "localizer"),
+        ({"derived": True}, "derived"),
+        ({"plane": "coronal"}, "wrong_plane"),
+        ({"tilt_degrees": 31.0}, "tilted"),
+        ({"slices": 4}, "too_few_slices"),
+        ({"largest_gap_ratio": 2.0}, "missing_slices"),
+        ({"contrast": "stir"}, "unsupported_contrast"),
+        ({"region": "cervical"}, "wrong_region"),
+        ({"frame_of_reference_uid": None}, "no_frame_of_reference"),
+        ({"lossy": True}, "lossy_compression"),
+        ({"person": Person(age_years=17.0)}, "below_min_age"),
+    ],
+)
+def test_each_way_out_of_the_intended_use_has_its_reason(changes, code):
+    assert [reason.code for reason in reasons_not_eligible(facts(**changes), use())] == [code]
+
+
+def test_an_unknown_age_or_region_does_not_exclude():
+    assert reasons_not_eligible(facts(person=Person(), region="unknown"), use()) == ()
+
+
+def test_all_reasons_are_given_not_only_the_first():
+    found = reasons_not_eligible(facts(modality="CT", slices=1), use())
+    assert [reason.code for reason in found] == ["wrong_modality", "too_few_slices"]
