@@ -150,6 +150,8 @@ def setup(
                 "service": {"level": level},
                 "uvicorn": {"level": "INFO" if level == "DEBUG" else "WARNING"},
                 "uvicorn.error": {"level": "INFO" if level == "DEBUG" else "WARNING"},
+                "celery": {"level": "INFO" if level == "DEBUG" else "WARNING"},
+                "kombu": {"level": "WARNING"},
                 "pynetdicom": {"level": "CRITICAL"},
                 "pydicom": {"level": "ERROR"},
             },

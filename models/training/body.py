@@ -33,7 +33,7 @@ class Draft:
 def finish(draft: Draft, rng: np.random.Generator) -> None:
     """Add what atlas and procedural slices have in common."""
     _loosen_compartment(draft, rng)
-    if rng.random() < 0.6:
+    if rng.random() < 0.8:
         _sheathe(draft, rng)
     _cortex(draft, rng)
     _canal(draft, rng)
@@ -75,10 +75,10 @@ def _sheathe(draft: Draft, rng: np.random.Generator) -> None:
 
 
 def _cortex(draft: Draft, rng: np.random.Generator) -> None:
-    """A dark rim of cortical bone around marrow."""
+    """A dark rim of cortical bone around marrow; below one pixel there is none, as in blurred images."""
     bone = draft.tissue == Tissue.MARROW
     depth = ndimage.distance_transform_edt(bone)
-    draft.tissue[bone & (depth <= rng.uniform(0.8, 2.0))] = Tissue.CORTEX
+    draft.tissue[bone & (depth <= rng.uniform(0.2, 2.0))] = Tissue.CORTEX
 
 
 def _canal(draft: Draft, rng: np.random.Generator) -> None:
@@ -111,7 +111,7 @@ def _body(draft: Draft, rng: np.random.Generator) -> None:
     bins = (((angle + np.pi) / (2 * np.pi) * _ANGLES) % _ANGLES).astype(np.float32)
     outer = _around(skin, bins)
     inner = _around(core, bins)
-    if rng.random() < 0.4:
+    if rng.random() < 0.25:
         _crowd(draft, distance < inner - 3, rng)
     under = (distance > inner) & (draft.tissue == Tissue.DEEP_FAT)
     draft.tissue[under] = Tissue.SUBCUTANEOUS_FAT
@@ -126,7 +126,7 @@ def _body(draft: Draft, rng: np.random.Generator) -> None:
 def _crowd(draft: Draft, within: Bools, rng: np.random.Generator) -> None:
     """Fill much of the deep fat with bowel or muscle: lean people have little of it to mark borders."""
     free = within & (draft.tissue == Tissue.DEEP_FAT)
-    near = ndimage.distance_transform_edt(~(draft.label > 0)) < rng.uniform(1.0, 4.0)
+    near = ndimage.distance_transform_edt(~(draft.label > 0)) < rng.uniform(1.5, 4.0)
     field = smooth(draft.tissue.shape, (14, 18), rng)
     filled = free & ~near & (field > rng.uniform(-1.2, 0.4))
     kinds = (Tissue.BOWEL, Tissue.OUTER_MUSCLE, Tissue.DEEP_MUSCLE, Tissue.KIDNEY)

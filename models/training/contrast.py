@@ -12,13 +12,13 @@ from models.training.tissues import Floats, Sample, Tissue, signal_table
 #: Share of each contrast among training images. Chosen by us: the contrasts that the service
 #: measures get most; "random" draws every tissue's signal anew, so that shape must be learned too.
 CONTRASTS: Final[dict[str, float]] = {
-    "t2": 0.30,
-    "t1": 0.17,
+    "t2": 0.27,
+    "t1": 0.15,
     "in_phase": 0.15,
-    "water": 0.17,
+    "water": 0.23,
     "fat": 0.07,
     "opposed": 0.06,
-    "random": 0.08,
+    "random": 0.07,
 }
 #: Columns of the signal table that hold the water signal of a contrast.
 _WATER_COLUMN: Final = {"t2": 0, "t1": 1}
@@ -68,7 +68,7 @@ def _amplitudes(contrast: str, rng: np.random.Generator) -> Amplitudes:
     """Signals of the tissues in one image, scattered around the typical ones."""
     count = len(_TABLE)
     water = _TABLE[:, _WATER_COLUMN.get(contrast, 2)].astype(np.float64)
-    if rng.random() < 0.4:
+    if rng.random() < (0.6 if contrast in ("water", "opposed") else 0.4):
         water = _flatten(water, rng)
     water *= rng.lognormal(0.0, rng.uniform(0.04, 0.28), count)
     fat = _TABLE[:, 3] * rng.lognormal(0.0, 0.08, count)

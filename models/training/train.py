@@ -86,8 +86,11 @@ def _require_same_plan(plan: Plan) -> None:
     """A checkpoint of another plan must not be continued by accident."""
     asked = {"minutes": plan.minutes, "seed": plan.seed, "anatomies": plan.anatomies}
     path = plan.work / "plan.json"
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != asked:
-        raise SystemExit(f"{plan.work} holds another run: remove it or use another --out.")
+    if path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        # More minutes continue a run; anything else would mix two runs in one checkpoint.
+        if {**kept, "minutes": 0} != {**asked, "minutes": 0} or kept["minutes"] > plan.minutes:
+            raise SystemExit(f"{plan.work} holds another run: remove it or use another --out.")
     path.write_text(json.dumps(asked), encoding="utf-8")
 
 

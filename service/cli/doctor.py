@@ -3,6 +3,8 @@
 import shutil
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
+from urllib.parse import urlsplit
 
 import typer
 
@@ -15,6 +17,8 @@ from service.settings import Settings, load
 
 Check = tuple[str, Callable[[], str]]
 BROKER_SECONDS = 3.0
+#: Where Redis listens when the URL names no port.
+REDIS_PORT = 6379
 
 
 def doctor() -> None:
@@ -43,10 +47,11 @@ def _checks(settings: Settings) -> Iterator[Check]:
             address = scu.Address(
                 host=peer.host, port=peer.port, ae_title=peer.ae_title, calling_ae=settings.ae_title
             )
-            yield (
-                f"peer {peer.name}",
-                lambda address=address: f"answered in {scu.echo(address) * 1000:.0f} ms",
-            )
+            yield f"peer {peer.name}", partial(_echo, address)
+
+
+def _echo(address: scu.Address) -> str:
+    return f"answered in {scu.echo(address) * 1000:.0f} ms"
 
 
 def _home(settings: Settings) -> str:
@@ -82,13 +87,9 @@ def _workshop(settings: Settings) -> str:
 def _broker(settings: Settings) -> str:
     if settings.embedded_broker:
         return "inside the worker process"
-    place = (
-        settings.resolved_broker_url.rpartition("@")[2].partition("://")[2] or settings.resolved_broker_url
-    )
-    host, _, port = place.partition("/")[0].rpartition(":")
-    if not port.isdigit():
-        raise ConfigurationError("BROKER_URL has no port.")
-    socket.create_connection((host.strip("[]"), int(port)), BROKER_SECONDS).close()
+    place = urlsplit(settings.resolved_broker_url)
+    where = (place.hostname or "localhost", place.port or REDIS_PORT)
+    socket.create_connection(where, BROKER_SECONDS).close()
     return "reachable"
 
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 import typer
 
 from service import files, logs, processes
-from service.cli.workshops import recipe_from
 from service.db import people
 from service.db.session import make_sessions, require_current, upgrade
 from service.settings import Settings, load
@@ -32,10 +31,11 @@ def receive() -> None:
 
 def work() -> None:
     """Sweep, analyse and deliver."""
+    from service.cli.workshops import recipe_from  # noqa: PLC0415 - as above
     from service.worker import main  # noqa: PLC0415 - as above
 
     settings = _open(load(), current=True)
-    main.work(settings, recipe_from(settings))
+    main.work(settings, recipe_from(settings, for_peers=True))
 
 
 def web() -> None:

@@ -19,6 +19,7 @@ class WorkshopRecipe:
     providers: tuple[str, ...]
     threads: int
     institution: str
+    flags: bool
 
     def __call__(self) -> Workshop:
         """Build it; raises a ServiceError naming what is wrong."""
@@ -30,11 +31,17 @@ class WorkshopRecipe:
             providers=self.providers,
             threads=self.threads,
             institution=self.institution,
+            flags=self.flags,
         )
 
 
-def recipe_from(settings: Settings) -> WorkshopRecipe:
-    """The recipe that the settings describe."""
+def recipe_from(settings: Settings, *, for_peers: bool = False) -> WorkshopRecipe:
+    """The recipe that the settings describe.
+
+    One set of objects serves all peers, so ``for_peers`` flag texts appear in it only where every
+    peer that gets results wants them.
+    """
+    receivers = [peer for peer in settings.peer if peer.outputs]
     return WorkshopRecipe(
         models_dir=settings.models_dir or bundled_models_dir(),
         model=settings.model,
@@ -43,4 +50,5 @@ def recipe_from(settings: Settings) -> WorkshopRecipe:
         providers=settings.execution_providers,
         threads=settings.inference_threads,
         institution=settings.institution_name,
+        flags=not for_peers or all(peer.flags for peer in receivers),
     )

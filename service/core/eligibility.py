@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from service.core.series import StackFacts
 from service.errors import Reason
 
-#: A step between slices this much longer than the usual one is a hole in the stack
-#: (reference: quirk matrix "gap > 1.5 x median", chosen by us from the same reasoning: a single
-#: missing slice doubles the step, position rounding never reaches half a step).
+#: A step between slices this much longer than the usual one is a hole in the stack. Chosen by us: a
+#: single missing slice doubles the step, and rounding of positions never reaches half a step.
 MAX_GAP_RATIO = 1.5
 
 

@@ -45,6 +45,12 @@ SCORE_STATES: Final[dict[ScoreState, str]] = {
     "out_of_range": "outside the range of the reference table",
     "missing_demographics": "age, sex or height not available",
 }
+#: What the status of a norm means; any other word of a norm is shown as it is.
+NORM_STATUSES: Final[dict[str, str]] = {
+    "demonstration": "demonstration: values describe no people",
+    "provisional": "provisional: not validated for this measurement",
+    "locally_validated": "locally validated",
+}
 FLAG_STATES: Final[dict[FlagState, str]] = {
     "raised": "raised",
     "indeterminate": "indeterminate",
@@ -94,12 +100,18 @@ def score_sentence(score: Score) -> str:
     parts = [f"z {score.z:+.2f}{_interval(score.z_ci95, '+.2f')}"]
     if score.percentile is not None:
         parts.append(f"percentile {score.percentile:.0f}{_interval(score.percentile_ci95, '.0f')}")
-    status = f" ({score.norm_status})" if score.norm_status else ""
-    return ", ".join(parts) + f"; reference table {score.norm or 'not named'}{status}"
+    return ", ".join(parts) + f"; {reference_sentence(score)}"
+
+
+def reference_sentence(score: Score) -> str:
+    """Which table a score was taken from, and how far that table may be trusted."""
+    status = NORM_STATUSES.get(score.norm_status or "", score.norm_status or "status not stated")
+    return f"reference table {score.norm or 'not named'} ({status})"
 
 
 def quality_sentence(checks: tuple[QualityCheck, ...]) -> str:
     """How many checks passed, and which did not."""
+    checks = tuple(check for check in checks if check.check != "predicted_dice")
     failed = [check.check.replace("_", " ") for check in checks if not check.passed]
     if not checks:
         return "No quality checks recorded"
@@ -110,6 +122,4 @@ def quality_sentence(checks: tuple[QualityCheck, ...]) -> str:
 
 def _interval(bounds: tuple[float, float] | None, form: str) -> str:
     """A 95 % interval in brackets, or nothing."""
-    if bounds is None:
-        return ""
-    return f" [{bounds[0]:{form}} to {bounds[1]:{form}}]"
+    return "" if bounds is None else f" [{bounds[0]:{form}} to {bounds[1]:{form}}]"

@@ -21,6 +21,7 @@ from highdicom.sr import (
 )
 from pydicom.dataset import Dataset
 
+from service.core import wording
 from service.core.finding import Finding, Measures, Score, SideMeasures
 from service.core.mask import Label
 from service.dicom import codes
@@ -195,11 +196,10 @@ def _properties(score: Score | None) -> MeasurementProperties | None:
     if score.percentile is not None:
         percentile = round(score.percentile, 1)
         values.append(NumContentItem(codes.PERCENTILE, percentile, codes.PERCENT, relationship_type=relation))
-    status = f" ({score.norm_status})" if score.norm_status else ""
     return MeasurementProperties(
         measurement_statistical_properties=MeasurementStatisticalProperties(
             values=values,
-            description=f"Reference table {score.norm or 'not named'}{status}",
+            description=wording.reference_sentence(score),
             authority=f"{MANUFACTURER} reference table; status: {score.norm_status or 'not stated'}",
         )
     )

@@ -213,7 +213,7 @@ def _draw(frame: _Frame, rng: np.random.Generator) -> tuple[NDArray[np.uint8], B
         tissue[frame.ellipse((side * 60.0, 3.0), (17.0, 7.0), angle_degrees=side * 12.0)] = Tissue.MUSCLE
     right = _compartment(frame, -1.0, 1.0)
     left = _compartment(frame, 1.0, LEFT_SCALE)
-    sheath = _grow(right | left, 2.0, frame)
+    sheath = _grow(right | left, 1.5, frame)
     tissue[sheath] = Tissue.FASCIA
     tissue[right | left] = Tissue.MUSCLE
     bone = _draw_spine(tissue, frame)

@@ -1,21 +1,27 @@
 """Pixels of a stack as one volume, whatever way they were encoded."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from pydicom.pixels.utils import iter_pixels
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from service.core.volume import Volume
+from service.dicom.decoding import FRAGILE_SYNTAXES, decode, open_compressed, require_decodable
 from service.dicom.frames import frame_attributes
-from service.dicom.headers import FOREIGN_ERRORS, UNDEFINED_LENGTH, Attributes, Header, quiet, read_header
+from service.dicom.headers import (
+    FOREIGN_ERRORS,
+    HEADER_ERRORS,
+    UNDEFINED_LENGTH,
+    Attributes,
+    Header,
+    quiet,
+    read_header,
+)
 from service.dicom.stack import Stack
 from service.errors import UnreadableSeries
 
@@ -94,16 +100,38 @@ def read_volume(stack: Stack) -> Volume:
     by_path: dict[Path, list[tuple[int, int]]] = defaultdict(list)
     for index, ref in enumerate(stack.frames):
         by_path[ref.path].append((index, (ref.frame or 1) - 1))
+    headers = {path: _pixel_header(path) for path in by_path}
+    _try_fragile(headers)
     for path, wanted in by_path.items():
-        _read_file(path, wanted, values)
+        _read_file(path, headers[path], wanted, values)
     return Volume(values=values, grid=stack.grid)
 
 
-def _read_file(path: Path, wanted: Sequence[tuple[int, int]], values: NDArray[np.float32]) -> None:
-    """Decode the wanted (slice, frame) pairs of one file into the volume."""
+def _pixel_header(path: Path) -> Header:
+    """What the pixels of one file depend on."""
     header = read_header(path, PIXEL_TAGS)
     if header is None or header.pixel_offset is None:
         raise UnreadableSeries("The object has no pixels.", reason="no_pixels")
+    return header
+
+
+def _try_fragile(headers: Mapping[Path, Header]) -> None:
+    """Let files whose decoder may die be decoded elsewhere first."""
+    fragile = [path for path, header in headers.items() if header.transfer_syntax_uid in FRAGILE_SYNTAXES]
+    for path in fragile:
+        PixelFormat.read(Attributes((headers[path].dataset,)))
+        try:
+            open_compressed(path, headers[path].transfer_syntax_uid)
+        except HEADER_ERRORS as error:
+            raise UnreadableSeries("The pixels cannot be decoded.", reason="undecodable_pixels") from error
+    if fragile:
+        require_decodable(fragile)
+
+
+def _read_file(
+    path: Path, header: Header, wanted: Sequence[tuple[int, int]], values: NDArray[np.float32]
+) -> None:
+    """Decode the wanted (slice, frame) pairs of one file into the volume."""
     pixel_format = PixelFormat.read(Attributes((header.dataset,)))
     if (pixel_format.rows, pixel_format.columns) != values.shape[1:]:
         raise UnreadableSeries("Images of one stack differ in size.", reason="shape_mismatch")
@@ -144,31 +172,11 @@ def _decoded_frames(
     path: Path, header: Header, pixel_format: PixelFormat, indices: Sequence[int]
 ) -> list[NDArray[Any]]:
     """Frames from whichever installed decoder knows the transfer syntax."""
-    dataset = pydicom.dcmread(path, force=True)
-    if "PixelData" not in dataset:
-        raise UnreadableSeries(
-            "The compressed pixels have no end, so the file was cut or badly written.",
-            reason="truncated_pixels",
-        )
-    if "TransferSyntaxUID" not in dataset.file_meta:
-        dataset.file_meta.TransferSyntaxUID = UID(header.transfer_syntax_uid)
-    with panics_as_errors():
-        frames = list(iter_pixels(dataset, indices=list(indices), raw=True))
+    frames = decode(open_compressed(path, header.transfer_syntax_uid), indices)
     for frame in frames:
         if frame.shape != (pixel_format.rows, pixel_format.columns):
             raise UnreadableSeries("Decoded pixels have another size.", reason="undecodable_pixels")
     return frames
-
-
-@contextmanager
-def panics_as_errors() -> Iterator[None]:
-    """Turn the panic of a decoder written in Rust, which no ``except Exception`` sees, into an error."""
-    try:
-        yield
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        raise UnreadableSeries("The pixels cannot be decoded.", reason="undecodable_pixels") from error
 
 
 def _rescaled(frame: NDArray[Any], pixel_format: PixelFormat, attributes: Attributes) -> NDArray[np.float32]:

@@ -50,6 +50,13 @@ from service.dicom.stamp import (
 )
 
 SERIES_DESCRIPTION: Final = "MYOSCREEN: measures, RESEARCH USE ONLY, NOT FOR DIAGNOSIS"
+CITED: Final = [
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SegmentSequence",
+]
 #: Representative images in the image library; the series is named by the evidence (DICOM.md 0.13).
 KEY_IMAGES: Final = 3
 
@@ -69,7 +76,7 @@ def write_sr(
     """
     source = first_source(stack)
     person = take_person([source])
-    objects = [pydicom.dcmread(each.path, stop_before_pixels=True) for each in (seg, *others) if each]
+    objects = [_cited(each) for each in (seg, *others) if each]
     segmentation = objects[0] if seg is not None else None
     sop_instance_uid = instance_uid(
         OutputKind.SR,
@@ -98,6 +105,11 @@ def write_sr(
     describe_equipment(report, kind=OutputKind.SR, description=SERIES_DESCRIPTION, model_name=model_name)
     stamp(report, identity)
     return write(report, kind=OutputKind.SR, path=path)
+
+
+def _cited(written: Written) -> Dataset:
+    """What the report needs of an object that it cites; per-frame descriptions are skipped for speed."""
+    return pydicom.dcmread(written.path, stop_before_pixels=True, specific_tags=CITED)
 
 
 def _said(finding: Finding) -> dict[str, object]:
@@ -230,8 +242,8 @@ def _sentences(finding: Finding) -> list[str]:
     if finding.definition is not None:
         said.append(
             f"Definition {finding.definition.id} {finding.definition.version}; "
-            f"boundary rule {finding.definition.boundary_rule}; "
-            f"fat method {finding.definition.fat_method or 'none'}."
+            f"fat method {finding.definition.fat_method or 'none'}; "
+            f"boundary rule: {finding.definition.boundary_rule.rstrip('.')}."
         )
     if finding.model is not None:
         said.append(

@@ -125,7 +125,8 @@ def score_lines(finding: Finding) -> list[tuple[str, str]]:
         if score.value_ci95 is not None:
             low, high = (number(score.measure, bound) for bound in score.value_ci95)
             interval = f" [{low} to {high}]"
-        name = f"{wording.measure_name(score.measure)}: {value}{interval} {unit}"
+        shown = f"{value}{interval} {unit}" if score.value is not None else "no value"
+        name = f"{wording.measure_name(score.measure)}: {shown}"
         lines.append((displayable(name), displayable(wording.score_sentence(score))))
     return lines
 
@@ -185,8 +186,8 @@ def provenance_lines(finding: Finding) -> list[str]:
     lines = []
     if finding.definition is not None:
         lines.append(
-            f"Definition {finding.definition.id} {finding.definition.version}; boundary rule "
-            f"{finding.definition.boundary_rule}; fat method {finding.definition.fat_method or 'none'}"
+            f"Definition {finding.definition.id} {finding.definition.version}, "
+            f"fat method {finding.definition.fat_method or 'none'}"
         )
     if finding.model is not None:
         model = finding.model

@@ -1,5 +1,6 @@
 """Curves: the muscles along the spine, and one person beside a reference table."""
 
+import textwrap
 from dataclasses import dataclass
 from typing import Final
 
@@ -7,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from service.core import wording
@@ -66,15 +67,20 @@ def reference_figure(
     axes.plot(age, middle, color="#4a6b8a", linewidth=1.6, label="median")
     for line in (low, high):
         axes.plot(age, line, color="#9db2c6", linewidth=0.9)
+    value = (score.value or 0.0) * factor
     if age_years is not None and score.value is not None:
         _draw_person(axes, score, age_years, factor)
     known = wording.MEASURE_NAMES.get(score.measure)
-    axes.set_xlabel("Age (years)", color=INK)
-    axes.set_ylabel(f"{wording.measure_name(score.measure)} ({known[1] if known else score.unit})", color=INK)
-    axes.set_title(displayable(f"{curve.label} ({curve.status})"), fontsize=9, color=QUIET, loc="left")
+    axes.set_xlabel("Age (years)", color=INK, fontsize=9)
+    axes.set_ylabel(
+        f"{wording.measure_name(score.measure)} ({known[1] if known else score.unit})", color=INK, fontsize=9
+    )
+    title = textwrap.wrap(f"{curve.label} ({curve.status})", max(20, size_px[0] // 7), max_lines=2)
+    axes.set_title("\n".join(displayable(line) for line in title), fontsize=7.5, color=QUIET, loc="left")
     axes.set_xlim(float(age.min()), float(age.max()))
-    axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=8, loc="best")
+    shown = [float(high.max()), *(bound * factor for bound in score.value_ci95 or ()), value]
+    axes.set_ylim(0, 1.12 * max(shown))
+    axes.legend(facecolor="white", framealpha=0.8, edgecolor="none", fontsize=7.5, loc="lower right")
     return _pixels(figure)
 
 
@@ -130,10 +136,11 @@ def _draw_profile(axes: Axes, measures: Measures) -> None:
     axes.axvline(0, color="white", linewidth=1.2)
     axes.set_xlim(-1.12 * widest, 1.12 * widest)
     axes.set_ylim(float(height.min()), float(height.max()) if len(height) > 1 else float(height.min()) + 1)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):g}"))
-    axes.set_xlabel("R        cross-sectional area (cm\u00b2)        L", color=INK)
-    axes.set_ylabel("Position from the caudal end (mm)", color=INK)
-    axes.legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    axes.set_xlabel("R        cross-sectional area (cm\u00b2)        L", color=INK, fontsize=9)
+    axes.set_ylabel("Position from the caudal end (mm)", color=INK, fontsize=9)
+    axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
 def _empty(size_px: tuple[int, int], scale: float) -> tuple[Figure, Axes]:

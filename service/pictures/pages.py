@@ -45,10 +45,9 @@ STRIPE: Final = HexColor("#f3f5f8")
 AMBER: Final = HexColor("#f2b233")
 SIDE_MM: Final = 16.0
 WIDTH: Final = A4[0] - 2 * SIDE_MM * mm
-#: A chart is drawn at 4.8 x 2.9 inches, printed three quarters as large with 300 dots per inch.
-CHART_PX: Final = (480, 290)
+#: A row of charts is drawn 9.4 x 2.7 inches large and printed three quarters as large, 300 dots an inch.
+CHARTS_PX: Final = (940, 270)
 CHART_SCALE: Final = 2.25
-CHART_BOX: Final = (WIDTH * 0.5 - 2 * mm, 53 * mm)
 NO_CURVES: Final[Mapping[str, ReferenceCurve]] = MappingProxyType({})
 
 
@@ -99,7 +98,10 @@ def _story(finding: Finding, panels: Sequence[Panel], curves: Mapping[str, Refer
     if finding.measures is not None:
         story += _charts(finding, curves)
     story += _section("Limits", [" ".join([*wording.LIMITS, _follow_up(finding)])], size=7.0)
-    story += _section("Origin", [content.source_line(finding), *content.provenance_lines(finding)], size=6.5)
+    origin = [content.source_line(finding), *content.provenance_lines(finding)]
+    if finding.definition is not None:
+        origin.append(f"Boundary rule: {finding.definition.boundary_rule}")
+    story += _section("Origin", origin, size=6.5)
     return story
 
 
@@ -125,7 +127,7 @@ def _pictures(panels: Sequence[Panel]) -> list[Flowable]:
     if not shown:
         return []
     cell = WIDTH / 3 - 2 * mm
-    images = [_image(panel.rgb, cell, 41 * mm) for panel in shown]
+    images = [_image(panel.rgb, cell, 36 * mm) for panel in shown]
     captions = [_text(_safe(panel.caption), 7, QUIET) for panel in shown]
     table = Table([images, captions], colWidths=[WIDTH / 3] * len(shown), hAlign="LEFT")
     table.setStyle(
@@ -170,8 +172,8 @@ def _comparison(finding: Finding) -> list[Flowable]:
     """Scores or the reasons why there are none, flags and pattern."""
     lines = [f"{name}; {sentence}." for name, sentence in content.score_lines(finding)]
     story = _section("Comparison with reference tables", lines or ["No comparison was made."])
-    story.append(_text(_safe(f"Used for comparison: {content.person_line(finding)}."), 8))
-    story.append(_text(_safe(f"Pattern: {content.pattern_line(finding)}."), 8))
+    rest = f"Person: {content.person_line(finding)}. Pattern: {content.pattern_line(finding)}."
+    story.append(_text(_safe(rest), 8))
     return story
 
 
@@ -204,22 +206,22 @@ def _flags_and_quality(finding: Finding) -> list[Flowable]:
 
 
 def _charts(finding: Finding, curves: Mapping[str, ReferenceCurve]) -> list[Flowable]:
-    """The profile along the spine, and each norm that a score was taken from."""
+    """The profile along the spine, and each norm that a score was taken from, in rows of up to three."""
+    scores = [score for score in finding.scores if score.measure in curves]
+    columns = min(3, max(2, 1 + len(scores)))
+    size_px = (CHARTS_PX[0] // columns, CHARTS_PX[1])
+    box = (WIDTH / columns - 2 * mm, 60 * mm)
     age = finding.person.age_years if finding.person else None
-    charts: list[Flowable] = [
-        _image(profile_figure(finding, size_px=CHART_PX, scale=CHART_SCALE), *CHART_BOX)
-    ]
-    for score in finding.scores:
-        curve = curves.get(score.measure)
-        if curve is not None:
-            picture = reference_figure(score, curve, age_years=age, size_px=CHART_PX, scale=CHART_SCALE)
-            charts.append(_image(picture, *CHART_BOX))
-    rows = [charts[start : start + 2] for start in range(0, len(charts), 2)]
-    if len(rows[-1]) < 2 and len(rows) > 1:
-        rows[-1].append(Spacer(1, 1))
-    table = Table(rows, hAlign="LEFT", colWidths=[CHART_BOX[0] + 2 * mm] * len(rows[0]))
+    charts: list[Flowable] = [_image(profile_figure(finding, size_px=size_px, scale=CHART_SCALE), *box)]
+    for score in scores:
+        curve = curves[score.measure]
+        picture = reference_figure(score, curve, age_years=age, size_px=size_px, scale=CHART_SCALE)
+        charts.append(_image(picture, *box))
+    charts += [Spacer(1, 1)] * (-len(charts) % columns)
+    rows = [charts[start : start + columns] for start in range(0, len(charts), columns)]
+    table = Table(rows, colWidths=[WIDTH / columns] * columns, hAlign="LEFT")
     table.setStyle([("LEFTPADDING", (0, 0), (-1, -1), 0), ("VALIGN", (0, 0), (-1, -1), "TOP")])
-    title = "Along the spine" + (", and beside the reference tables" if len(charts) > 1 else "")
+    title = "Along the spine" + (", and beside the reference tables" if scores else "")
     return [KeepTogether([*_section(title, []), table])]
 
 

@@ -38,7 +38,7 @@ from service.core.series import StackFacts
 from service.core.volume import Volume
 from service.dicom.identity import ObjectIdentity, Written
 from service.dicom.series import Stack, read_volume
-from service.errors import NotAssessable, Reason, UnreadableSeries
+from service.errors import NotAssessable, NotEligible, Reason, UnreadableSeries
 from service.inference.card import Card, read_card
 from service.inference.segmenter import OnnxSegmenter, Segmentation, Segmenter
 from service.pipeline.publish import write_objects
@@ -122,20 +122,57 @@ def analyse_stack(
             segmentation = workshop.segmenter.segment(volume)
         with clock("measure"):
             finding, mask = _measure(finding, stack.facts, volume, segmentation, workshop)
+    except NotEligible as error:
+        return _finish(replace(finding, status="not_eligible", reasons=(error.reason,)), (), clock, out)
     except (UnreadableSeries, NotAssessable) as error:
-        finding = replace(finding, status="not_assessable", reasons=(error.reason,))
+        finding = _withheld(finding, error.reason)
     with clock("objects"):
-        written = write_objects(
+        finding, written = _write(stack, finding, volume=volume, mask=mask, workshop=workshop, at=at, out=out)
+    return _finish(finding, written, clock, out)
+
+
+def _write(
+    stack: Stack,
+    finding: Finding,
+    *,
+    volume: Volume | None,
+    mask: Mask | None,
+    workshop: Workshop,
+    at: datetime,
+    out: Path,
+) -> tuple[Finding, tuple[Written, ...]]:
+    """The objects of the finding; where no segmentation can be placed, those of the withheld result."""
+
+    def write(finding: Finding, mask: Mask | None) -> tuple[Written, ...]:
+        return write_objects(
             stack,
             finding,
             volume=volume,
-            mask=mask if finding.status == "measured" else None,
+            mask=mask,
             identity=_identity(stack, finding, workshop, at),
             norms=workshop.norms,
             flags=workshop.flags,
             out=out,
         )
-    return _finish(finding, written, clock, out)
+
+    try:
+        return finding, write(finding, mask)
+    except UnreadableSeries as error:
+        withheld = _withheld(finding, error.reason)
+        return withheld, write(withheld, None)
+
+
+def _withheld(finding: Finding, reason: Reason) -> Finding:
+    """The finding without any number, and why."""
+    return replace(
+        finding,
+        status="not_assessable",
+        reasons=(reason,),
+        measures=None,
+        scores=(),
+        flags=(),
+        quadrant=None,
+    )
 
 
 def _measure(

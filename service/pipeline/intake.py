@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from service.core.eligibility import MAX_GAP_RATIO
 from service.core.status import CompletionReason
 from service.db import ledger, queries
 from service.db.ledger import InstanceFacts, OpenSeries, Recorded, StudyFacts
@@ -16,8 +17,6 @@ from service.dicom.spool import Spool
 
 log = logging.getLogger(__name__)
 
-#: A step this much longer than the median one is a hole (chosen by us; DICOM.md 4.3 calls it a gap).
-HOLE_RATIO = 1.5
 #: Counted when other bytes came under an identifier that is taken.
 CONFLICTS = "instance_conflicts"
 DUPLICATES = "instance_duplicates"
@@ -145,7 +144,7 @@ def _close(
 ) -> list[int]:
     """Close one series, unless it has holes that may yet be filled."""
     seen = scan([spool.path(path) for path, _, _ in series.images])
-    whole = all(stack.facts.largest_gap_ratio <= HOLE_RATIO for stack in seen.stacks)
+    whole = all(stack.facts.largest_gap_ratio <= MAX_GAP_RATIO for stack in seen.stacks)
     if not whole and not capped:
         holes.remember(series)
         log.info("series_has_holes", extra={"series_id": series.id})

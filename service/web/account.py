@@ -63,7 +63,7 @@ def _login_page(request: Request, web: Web, *, next_path: str, refused: bool) ->
         "login.html",
         None,
         status_code=HTTPStatus.UNAUTHORIZED if refused else HTTPStatus.OK,
-        token=token,
+        login_token=token,
         next_path=next_path,
         refused=REFUSED if refused else None,
     )

@@ -119,7 +119,7 @@ class Beat(threading.Thread):
     def __init__(self, web: Web) -> None:
         super().__init__(name="web-beat", daemon=True)
         self._web = web
-        self._started = web.clock()
+        self._since = web.clock()
         self._stop_asked = threading.Event()
 
     def run(self) -> None:
@@ -142,7 +142,7 @@ class Beat(threading.Thread):
                         session,
                         **who,
                         version=__version__,
-                        started_at=self._started,
+                        started_at=self._since,
                         now=self._web.clock(),
                         detail=None,
                     )

@@ -106,14 +106,12 @@ def analysis_page(request: Request, web: WebState, caller: MayResults, analysis_
     with reading(web.sessions) as session:
         events = views.list_events(session, analysis_id)
     api.note_access(request, web, caller, "analysis_viewed", analysis_id)
-    finding: dict[str, Any] = detail.finding or {}
     return pages.render(
         request,
         "analysis.html",
         caller,
         detail=detail,
-        finding=finding,
-        measures=finding.get("measures"),
+        finding=pages.shown(detail),
         steps=pages.timeline(detail),
         events=events,
         pictures=results.pictures(web, detail),
@@ -156,7 +154,9 @@ def compare_page(
         raise not_found("pair of versions")
     for detail in (left, right):
         api.note_access(request, web, caller, "analysis_viewed", detail.id)
-    return pages.render(request, "compare.html", caller, left=left, right=right)
+    return pages.render(
+        request, "compare.html", caller, left=left, right=right, a=pages.shown(left), b=pages.shown(right)
+    )
 
 
 @router.post("/analyses/{analysis_id}/rerun")

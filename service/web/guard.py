@@ -5,10 +5,11 @@ import time
 from http import HTTPStatus
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.web.monitor import RequestMetrics
-from service.web.problems import Problem, problem_response
+from service.web.problems import Crashed, Problem, answer, problem_response
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,12 @@ class Guard:
             return
         started = time.perf_counter()
 
+        begun = False
+
         async def guarded_send(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 self._dress(scope, message)
                 self._note(scope, message, started)
             await send(message)
@@ -61,7 +66,15 @@ class Guard:
         if _announced(scope) > LARGEST_BODY:
             await problem_response(BodyTooLarge())(scope, receive, guarded_send)
             return
-        await self._app(scope, _limited(receive), guarded_send)
+        try:
+            await self._app(scope, _limited(receive), guarded_send)
+        except BodyTooLarge as problem:
+            await problem_response(problem)(scope, receive, guarded_send)
+        except Exception:
+            log.exception("request_crashed")
+            if begun:
+                raise
+            await answer(Request(scope), Crashed())(scope, receive, guarded_send)
 
     def _dress(self, scope: Scope, message: Message) -> None:
         """Add the headers; only static files may be kept by a browser."""

@@ -1,6 +1,6 @@
 """How pages are rendered, and the timeline that the analysis page shows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from service import __version__
+from service.core.finding import Finding
 from service.db.shapes import AnalysisDetail, DeliveryFacts
 from service.files import sha256_of
 from service.web import words
@@ -55,6 +56,12 @@ def error_page(request: Request, problem: Problem) -> Response:
     """An answer other than success, for people."""
     caller = getattr(request.state, "caller", None)
     return render(request, "error.html", caller, status_code=int(problem.status), problem=problem)
+
+
+def shown(detail: AnalysisDetail) -> dict[str, Any]:
+    """The finding with every key that a page asks for, all empty while there is none."""
+    empty: dict[str, Any] = dict.fromkeys(field.name for field in fields(Finding))
+    return empty | {"reasons": [], "scores": [], "flags": [], "quality": []} | (detail.finding or {})
 
 
 @dataclass(frozen=True, kw_only=True)

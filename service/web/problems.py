@@ -77,6 +77,15 @@ def problem_response(problem: Problem, *, errors: list[dict[str, Any]] | None = 
     return JSONResponse(content, int(problem.status), headers=problem.headers, media_type=MEDIA_TYPE)
 
 
+class Crashed(Problem):
+    """Something that nobody foresaw; the log has it, the answer says nothing of it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong here; the log has it."
+        )
+
+
 def wants_json(request: Request) -> bool:
     """Whether a program asks."""
     return request.url.path.startswith(FOR_PROGRAMS)
@@ -137,16 +146,8 @@ def install(app: FastAPI) -> None:
         )
         return answer(request, problem)
 
-    def on_anything(request: Request, error: Exception) -> Response:
-        log.error("request_crashed", exc_info=error)
-        problem = Problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong here; the log has it."
-        )
-        return answer(request, problem)
-
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(DatabaseTrouble, on_database)
-    app.add_exception_handler(Exception, on_anything)

@@ -64,7 +64,7 @@ SCORE_STATES = {
     "scored": "scored",
     "no_norm": "no norm applies",
     "out_of_range": "outside the range of the norm",
-    "missing_demographics": "age or sex is missing",
+    "missing_demographics": "age, sex or height is missing",
 }
 QUADRANTS = {
     "high_imat_low_lmm": "higher IMAT, lower LMM",

@@ -24,5 +24,9 @@ def start_with(app: Celery) -> None:
         if service.is_alive():
             service.stop()
 
+    def keep_logging(**_: Any) -> None:
+        """Being connected is enough: the library then leaves the logging of this process alone."""
+
+    signals.setup_logging.connect(keep_logging, weak=False)
     signals.worker_ready.connect(on_ready, weak=False)
     signals.worker_shutdown.connect(on_shutdown, weak=False)

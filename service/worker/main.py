@@ -53,7 +53,6 @@ def work(settings: Settings, open_workshop: Callable[[], Workshop]) -> None:
             pool="threads",
             concurrency=shared.threads,
             hostname=f"worker@{owner()}",
-            loglevel=settings.log_level,
             without_mingle=True,
             without_gossip=True,
             without_heartbeat=True,

@@ -100,8 +100,7 @@ def test_a_second_run_gives_the_same_bytes(phantom, tmp_path):
         assert (tmp_path / name).read_bytes() == (folder / "out" / name).read_bytes(), name
 
 
-def test_several_series_give_sub_folders_a_table_and_every_outcome(phantom, tmp_path):
-    folder, _ = phantom
+def test_several_series_give_sub_folders_a_table_and_every_outcome(tmp_path):
     write_phantom(tmp_path / "in" / "t1", contrast="t1", slices=5)
     write_phantom(tmp_path / "in" / "water", contrast="water", slices=5)
     (tmp_path / "in" / "notes.txt").write_text("no image", "utf-8")

@@ -205,7 +205,7 @@ def test_the_summary_groups_carry_shares_and_scores(made, objects):
     children = {item.name.value: item for item in total["IMATFRAC"][0].ContentSequence}
     assert children["121416"].value == pytest.approx(1.416)
     assert children["121415"].value == pytest.approx(92.2)
-    assert "demonstration@1 (demonstration)" in children["121405"].value
+    assert "demonstration@1 (demonstration: values describe no people)" in children["121405"].value
     withheld = {item.name.value: item for item in total["LMMHTIDX"][0].ContentSequence}
     assert withheld["121402"].value.value == "371934000"
     assert "121416" not in withheld

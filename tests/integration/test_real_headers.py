@@ -47,6 +47,22 @@ def test_a_real_file_without_sequence_delimiter_ends_as_a_named_outcome() -> Non
     assert caught.value.reason.code == "truncated_pixels"
 
 
+@pytest.mark.parametrize("damage", range(6))
+def test_a_damaged_jpeg_takes_nothing_else_with_it(tmp_path: Path, damage: int) -> None:
+    raw = bytearray(real("dicom", "mr_coronal_abdomen.dcm").read_bytes())
+    start = raw.index(b"\xff\xd8\xff")
+    raw[start + damage * 8 : start + damage * 8 + 6] = b"\xf7\x00\xc3\xff\xc3\x41"
+    path = tmp_path / "damaged.dcm"
+    path.write_bytes(bytes(raw))
+    (stack,) = scan([path]).stacks
+    outcome = "decoded"
+    try:
+        read_volume(stack)
+    except UnreadableSeries as error:
+        outcome = error.reason.code
+    assert outcome in ("decoded", "undecodable_pixels")
+
+
 def test_a_real_reformat_is_derived() -> None:
     facts = only_stack("mr_axial_vibe_derived_mpr.dcm").facts
     assert facts.derived

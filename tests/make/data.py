@@ -8,6 +8,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 def data_dir() -> Path | None:
     """MYOSCREEN_TEST_DATA, else ``../shared/data`` beside the repository, else None."""
-    named = os.environ.get("MYOSCREEN_TEST_DATA")  # noqa: TID251 - a setting of the tests, not of the service
+    named = os.environ.get("MYOSCREEN_TEST_DATA")
     folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
     return folder if folder.is_dir() else None

@@ -79,4 +79,3 @@ def test_a_body_without_a_band_behind_the_muscle_gives_no_reference():
     image[:, 10:30, 10:30] = 100.0
     with pytest.raises(NotAssessable):
         separate_fat(image, image > 0, SPACING, "fat_reference_bright", REFERENCE)
-

@@ -180,7 +180,7 @@ def test_the_report_says_everything_and_claims_nothing():
         f"{total.lmm_ml:.1f}",
         f"{100 * total.imat_fraction:.1f}",
         "z +1.42 [+0.60 to +2.20]",
-        "demonstration@1 (demonstration)",
+        "reference table demonstration@1 (demonstration: values describe no people)",
         "no reference table for this measure",
         "indeterminate",
         "not evaluable",

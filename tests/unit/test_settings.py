@@ -27,7 +27,8 @@ def test_without_anything_set_everything_listens_on_loopback(home):
 def test_a_peer_is_read_from_the_file(home):
     write(
         home,
-        'AE_TITLE = "X"\n[[peer]]\nname = "pacs"\nae_title = "ORTHANC"\nhost = "h"\nport = 4242\noutputs = ["SEG"]\n',
+        'AE_TITLE = "X"\n[[peer]]\nname = "pacs"\nae_title = "ORTHANC"\nhost = "h"\n'
+        'port = 4242\noutputs = ["SEG"]\n',
     )
     settings = load()
     assert settings.ae_title == "X"
@@ -62,7 +63,7 @@ def test_lists_may_be_written_with_commas(monkeypatch):
         ("no_such_setting = 1", "no_such_setting"),
         ("[[peer]]\nname = 'a'\nae_title = 'A'\nhost = 'h'\noutputs = ['SEG']", "no port"),
         (
-            "[[peer]]\nname = 'a'\nae_title = 'A'\nhost = 'h'\n[[peer]]\nname = 'a'\nae_title = 'B'\nhost = 'h'",
+            "\n".join(f"[[peer]]\nname = 'a'\nae_title = '{title}'\nhost = 'h'" for title in "AB"),
             "same name",
         ),
         ("[[peer]]\nname = '../a'\nae_title = 'A'\nhost = 'h'", "peer.0.name"),

@@ -1,0 +1,61 @@
+"""Neighbours that several integration tests share; each is started once, and only if it is asked for."""
+
+import pytest
+
+from service.db.session import make_sessions, upgrade
+from service.settings import load
+from tests.make import servers
+from tests.make.running import free_port
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    with servers.start_postgres() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory):
+    with servers.start_redis(tmp_path_factory.mktemp("redis")) as (_server, url):
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request, tmp_path):
+    """An empty database, once of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'home' / 'myoscreen.db'}"
+    return request.getfixturevalue("postgres").new_database()
+
+
+@pytest.fixture
+def sessions(database_url):
+    """Sessions on a database at the current revision."""
+    upgrade(database_url)
+    made = make_sessions(database_url)
+    yield made
+    made.kw["bind"].dispose()
+
+
+@pytest.fixture
+def make_settings(tmp_path):
+    """Settings of an installation of its own, on SQLite and the in-memory queue."""
+
+    def make(**changes):
+        values = {"dicom_port": free_port(), "http_port": free_port(), "spool_min_free_mb": 0}
+        settings = load(home=tmp_path / "home", **{**values, **changes})
+        upgrade(settings.resolved_database_url)
+        return settings
+
+    return make
+
+
+@pytest.fixture(params=["embedded", "grown"])
+def grown_or_embedded(request):
+    """Settings of the two ways to run: everything in the process, or PostgreSQL and Redis."""
+    if request.param == "embedded":
+        return {}
+    return {
+        "database_url": request.getfixturevalue("postgres").new_database(),
+        "broker_url": request.getfixturevalue("redis_url"),
+    }

@@ -1,0 +1,264 @@
+"""The pages and their forms, without a browser."""
+
+import re
+
+import pytest
+
+from service.db import people
+from service.web.auth import COOKIE
+from tests.make import ledger
+from tests.make.web import PASSWORD, form_token, log_in, make_world
+
+PAGES = ["/", "/analyses/{flagged}", "/analyses/{plain}", "/analyses/{not_assessable}", "/analyses/{not_eligible}",
+         "/analyses/{running}", "/analyses/{ready}", "/analyses/{failed}", "/compare/{superseded}/{flagged}",
+         "/compare/{superseded}/{superseded}", "/status", "/audit", "/account"]  # fmt: skip
+PATIENT = (ledger.PATIENT_ID, ledger.ACCESSION, "Muster", "Erika", "1970-01-31")
+
+
+@pytest.fixture
+def world(tmp_path):
+    world = make_world(tmp_path)
+    yield world
+    world.sessions.kw["bind"].dispose()
+
+
+def test_every_page_says_research_use_only_and_forbids_foreign_content(world):
+    browser = world.browser("anna")
+    for path in PAGES:
+        answer = browser.get(path.format(**vars(world.ids)))
+        assert answer.status_code == 200, path
+        assert "Research use only. Not for diagnosis." in answer.text
+        assert "script-src 'self'" in answer.headers["content-security-policy"]
+        assert "unsafe-inline" not in answer.headers["content-security-policy"]
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert not re.search(r"<script>|style=|onclick=|https?://", answer.text), path
+
+
+def test_without_a_login_every_page_leads_to_the_login(world):
+    client = world.client()
+    for path in PAGES:
+        answer = client.get(path.format(**vars(world.ids)))
+        assert (answer.status_code, answer.headers["location"].split("?")[0]) == (303, "/login")
+
+
+def test_a_login_leads_back_to_the_page_that_was_asked_for(world):
+    answer = log_in(world.client(), "vera", PASSWORD, next_path=f"/analyses/{world.ids.flagged}")
+    assert answer.headers["location"] == f"/analyses/{world.ids.flagged}"
+    assert (
+        log_in(world.client(), "vera", PASSWORD, next_path="//evil.example").headers["location"] == "/start"
+    )
+
+
+def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(world):
+    cookie = log_in(world.client(), "vera", PASSWORD).headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    assert "secure" not in cookie
+    world.settings = world.settings.model_copy(update={"https": True})
+    answer = log_in(world.client(), "vera", PASSWORD)
+    assert answer.status_code == 303 or "secure" in str(answer.headers).lower()
+
+
+def test_wrong_unknown_and_locked_look_the_same(world):
+    client = world.client()
+    texts = {re.sub(r'value="[^"]*"', "", log_in(client, name, "wrong").text) for name in ("vera", "nobody")}
+    for _ in range(5):
+        log_in(client, "vera", "wrong")
+    texts.add(re.sub(r'value="[^"]*"', "", log_in(client, "vera", PASSWORD).text))
+    assert len(texts) == 1
+    world.wait(minutes=6)
+    assert log_in(client, "vera", PASSWORD).status_code == 303
+    assert ("vera", "login", "refused") in world.actions()
+    assert ("unknown", "login", "refused") in world.actions()
+    assert world.actions()[-1] == ("vera", "login", "ok")
+
+
+def test_a_session_planted_beforehand_is_not_the_one_after_the_login(world):
+    client = world.client()
+    client.cookies.set(COOKIE, "planted")
+    answer = log_in(client, "vera", PASSWORD)
+    assert f"{COOKIE}=planted" not in answer.headers["set-cookie"]
+
+
+def test_the_login_form_cannot_be_sent_from_another_site(world):
+    form = {"csrf_token": "x", "name": "vera", "password": PASSWORD}
+    answer = world.client().post("/login", data=form)
+    assert answer.headers["location"] == "/login"
+    assert "set-cookie" not in answer.headers
+
+
+def test_an_idle_login_ends(world):
+    browser = world.browser("vera")
+    world.wait(minutes=14)
+    assert browser.get("/").status_code == 200
+    world.wait(minutes=14)
+    assert browser.get("/").status_code == 200
+    world.wait(minutes=16)
+    assert browser.get("/").status_code == 303
+
+
+def test_a_logout_ends_the_session_and_not_only_the_cookie(world):
+    browser = world.browser("vera")
+    stolen = browser.cookies[COOKIE]
+    token = form_token(browser.get("/").text)
+    assert browser.post("/logout", data={"csrf_token": token}).status_code == 303
+    thief = world.client()
+    thief.cookies.set(COOKIE, stolen)
+    assert thief.get("/").status_code == 303
+    assert ("vera", "logout", "ok") in world.actions()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/logout", "/find", "/account/password", "/analyses/{failed}/rerun", "/deliveries/{dead_delivery}/retry",
+     "/peers/pacs/echo"],
+)  # fmt: skip
+def test_no_form_is_taken_without_its_token(world, path):
+    browser = world.browser("anna")
+    for form in ({"csrf_token": "forged"}, {"csrf_token": ""}):
+        assert browser.post(path.format(**vars(world.ids)), data=form).status_code in {403, 422}
+    assert world.echoed == []
+
+
+def test_a_cookie_alone_changes_nothing_through_the_rest_interface(world):
+    browser = world.browser("anna")
+    path = f"/api/v1/analyses/{world.ids.failed}/rerun"
+    assert browser.post(path).json()["code"] == "csrf"
+    token = form_token(browser.get("/").text)
+    assert browser.post(path, headers={"X-CSRF-Token": token}).status_code == 202
+
+
+def test_a_one_time_password_opens_nothing_but_the_account_page(world):
+    with world.sessions.begin() as session:
+        once = people.add_user(session, name="new", role="viewer", now=world.now, actor="test")
+    client = world.client()
+    assert log_in(client, "new", once).status_code == 303
+    assert client.get("/start").headers["location"] == "/account"
+    for path in ("/", f"/analyses/{world.ids.flagged}", "/api/v1/analyses", "/status"):
+        assert client.get(path).status_code == 403
+    token = form_token(client.get("/account").text)
+    form = {
+        "csrf_token": token,
+        "current": once,
+        "new": "a quiet green field",
+        "again": "a quiet green field",
+    }
+    assert client.post("/account/password", data=form).status_code == 303
+    assert client.get("/").status_code == 200
+
+
+def test_a_new_password_ends_the_other_logins(world):
+    here, elsewhere = world.browser("vera"), world.browser("vera")
+    form = {"csrf_token": form_token(here.get("/account").text), "current": PASSWORD}
+    wrong = here.post("/account/password", data={**form, "current": "no", "new": "x" * 14, "again": "x" * 14})
+    assert "current password is not right" in wrong.text
+    good = {**form, "new": "a quiet green field", "again": "a quiet green field"}
+    assert here.post("/account/password", data=good).status_code == 303
+    assert here.get("/").status_code == 200
+    assert elsewhere.get("/").status_code == 303
+
+
+def test_the_list_page_names_nobody_and_its_filters_work(world):
+    browser = world.browser("vera")
+    answer = browser.get("/")
+    assert not any(word in answer.text for word in PATIENT)
+    assert f'/analyses/{world.ids.superseded}"' not in answer.text
+    only = browser.get("/", params={"state": "failed", "flag": "", "from": "", "to": ""}).text
+    assert re.findall(r"/analyses/(\d+)", only) == [str(world.ids.failed)]
+
+
+def test_a_look_up_leaves_its_term_out_of_urls_and_records(world):
+    browser = world.browser("vera")
+    token = form_token(browser.get("/").text)
+    for term in (ledger.PATIENT_ID, ledger.ACCESSION, "1.2.3.1", "1.2.3.1.1"):
+        answer = browser.post("/find", data={"csrf_token": token, "term": f" {term} "})
+        location = answer.headers["location"]
+        assert re.fullmatch(r"/\?study=\d+", location)
+        assert re.findall(r"/analyses/(\d+)", browser.get(location).text) == [str(world.ids.flagged)]
+    missing = browser.post("/find", data={"csrf_token": token, "term": "%"})
+    assert missing.headers["location"] == "/?notice=nothing_found"
+    assert ("vera", "study_looked_up", "ok") in world.actions()
+
+
+def test_the_analysis_page_shows_patient_measures_and_why_something_is_withheld(world):
+    browser = world.browser("vera")
+    shown = browser.get(f"/analyses/{world.ids.flagged}").text
+    for text in ("Muster, Erika", "31.2 %", "1.90", "1.50 to 2.30", "demonstration", "PatientSize is not given.",
+                 "IMAT above reference: raised", "does not mean no risk", "Stored by pacs"):  # fmt: skip
+        assert text in shown
+    assert "Run again" not in shown
+    withheld = browser.get(f"/analyses/{world.ids.not_assessable}").text
+    assert "Withheld" in withheld
+    assert "outside the plausible range" in withheld
+    assert world.actions()[-1] == ("vera", "analysis_viewed", "ok")
+
+
+def test_what_came_from_outside_is_escaped(world):
+    from service.db.tables import Study  # noqa: PLC0415
+
+    with world.sessions.begin() as session:
+        session.query(Study).filter_by(study_uid="1.2.3.1").one().patient_name = "<script>alert(1)</script>"
+    shown = world.browser("vera").get(f"/analyses/{world.ids.flagged}").text
+    assert "<script>alert" not in shown
+    assert "&lt;script&gt;alert" in shown
+
+
+def test_pictures_and_the_report_are_served_by_fixed_names_only(world):
+    browser = world.browser("vera")
+    base = f"/analyses/{world.ids.flagged}"
+    assert browser.get(f"{base}/pictures/overlay.png").content.startswith(b"\x89PNG")
+    assert browser.get(f"{base}/report.pdf").content.startswith(b"%PDF")
+    for name in ("seg.dcm", "..%2fseg.dcm", "%2e%2e", "profile.png"):
+        assert browser.get(f"{base}/pictures/{name}").status_code == 404
+    assert ("vera", "picture_viewed", "ok") in world.actions()
+
+
+def test_an_operator_reruns_and_sends_again_by_button(world):
+    browser = world.browser("otto")
+    page = browser.get(f"/analyses/{world.ids.plain}").text
+    token = {"csrf_token": form_token(page)}
+    assert f"/deliveries/{world.ids.dead_delivery}/retry" in page
+    answer = browser.post(f"/deliveries/{world.ids.dead_delivery}/retry", data=token)
+    assert answer.headers["location"].startswith(f"/analyses/{world.ids.plain}?notice=retry_ordered")
+    answer = browser.post(f"/analyses/{world.ids.plain}/rerun", data=token)
+    assert "The rerun is in the queue" in browser.get(answer.headers["location"]).text
+    conflict = browser.post(f"/analyses/{world.ids.plain}/rerun", data=token)
+    assert conflict.status_code == 409
+    assert "already_waiting" in conflict.text
+
+
+def test_the_status_page_tells_whom_to_let_in_and_who_is_silent(world):
+    world.broken.add("model")
+    browser = world.browser("audrey")
+    shown = browser.get("/status").text
+    for text in ("ae_title = &#34;MR", "10.0.8.15", "silent", "not ready", "do not have the hash"):
+        assert text in shown
+    assert "C-ECHO</button>" not in shown
+    assert browser.get("/start").headers["location"] == "/audit"
+
+
+def test_a_failed_echo_is_told_on_the_status_page(world):
+    browser = world.browser("otto")
+    token = {"csrf_token": form_token(browser.get("/status").text)}
+    assert "echo_ok" in browser.post("/peers/pacs/echo", data=token).headers["location"]
+    world.broken.add("peer")
+    answer = browser.post("/peers/pacs/echo", data=token)
+    assert "did not answer" in browser.get(answer.headers["location"].split("#")[0]).text
+
+
+def test_refused_access_is_recorded(world):
+    assert world.browser("audrey").get(f"/analyses/{world.ids.flagged}").status_code == 403
+    assert world.actions()[-1] == ("audrey", "access", "refused")
+
+
+def test_a_large_body_is_refused(world):
+    answer = world.client().post("/login", content=b"x" * 70_000)
+    assert answer.status_code == 413
+
+
+def test_a_forwarded_address_and_a_foreign_host_are_not_believed(world):
+    client = world.client()
+    headers = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "Host": "evil.example"}
+    answer = client.get("/", headers=headers)
+    assert answer.headers["location"].startswith("/login")

@@ -1,0 +1,135 @@
+"""The web door on a filled database, with a clock that the test moves and neighbours that do as told."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from fastapi.testclient import TestClient
+
+from service.db import people
+from service.db.session import Sessions, make_sessions
+from service.db.tables import Base
+from service.errors import ModelMismatch, PeerUnreachable, ServiceError
+from service.settings import Peer, Settings
+from service.web.app import create_app
+from service.web.context import Neighbours
+from service.web.neighbours import ModelFacts
+from tests.make import ledger
+
+PASSWORD = "correct horse battery"
+USERS = {"vera": "viewer", "otto": "operator", "anna": "admin", "audrey": "auditor"}
+MODEL = ModelFacts(
+    name="paraspinal",
+    version="1",
+    sha256="0" * 64,
+    licence="x",
+    definition="d",
+    definition_version="1",
+    precision="fp32",
+    providers=("CPUExecutionProvider",),
+)
+
+
+@dataclass
+class World:
+    """What a test of the web door needs."""
+
+    home: Path
+    sessions: Sessions
+    settings: Settings
+    ids: ledger.Ids
+    keys: dict[str, str]
+    now: datetime = ledger.NOW
+    broken: set[str] = field(default_factory=set)
+    echoed: list[tuple[str, int, str, str]] = field(default_factory=list)
+
+    def client(self) -> TestClient:
+        """A browser or program without any login."""
+        neighbours = Neighbours(
+            echo=self._echo,
+            check_broker=lambda _url: self._may_break("broker"),
+            check_spool=lambda _settings: self._may_break("spool"),
+            read_model=self._model,
+        )
+        app = create_app(self.settings, self.sessions, clock=lambda: self.now, neighbours=neighbours)
+        return TestClient(app, follow_redirects=False)
+
+    def program(self, role: str) -> TestClient:
+        """A program with a key of that role."""
+        client = self.client()
+        client.headers["Authorization"] = f"Bearer {self.keys[role]}"
+        return client
+
+    def browser(self, name: str) -> TestClient:
+        """A browser in which this user is logged in."""
+        client = self.client()
+        assert log_in(client, name, PASSWORD).status_code == 303
+        return client
+
+    def wait(self, **stretch: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(**stretch)
+
+    def actions(self) -> list[tuple[str, str, str]]:
+        """Actor, action and outcome of the audit record, oldest first."""
+        from service.db import overview  # noqa: PLC0415
+
+        with self.sessions() as session:
+            page = overview.list_audit(session, before_id=None, limit=1000)
+        return [(item.actor, item.action, item.outcome) for item in reversed(page.items)]
+
+    def _may_break(self, name: str) -> None:
+        if name in self.broken:
+            raise ServiceError(f"The {name} is out of order.", reason=f"{name}_broken")
+
+    def _model(self, _settings: Settings) -> ModelFacts:
+        if "model" in self.broken:
+            raise ModelMismatch("The weights do not have the hash of the card.")
+        return MODEL
+
+    def _echo(self, host: str, port: int, ae_title: str, calling_ae: str) -> None:
+        self.echoed.append((host, port, ae_title, calling_ae))
+        if "peer" in self.broken:
+            raise PeerUnreachable("The peer does not answer.")
+
+
+def make_world(home: Path, *, url: str | None = None) -> World:
+    """A filled database below ``home`` (or at ``url``), one user and one key for each role."""
+    settings = Settings(
+        home=home,
+        peer=(
+            Peer(
+                name="pacs",
+                ae_title="ORTHANC",
+                host="127.0.0.1",
+                port=4242,
+                outputs=("SEG", "SR", "SC", "PDF"),
+            ),
+            Peer(name="mr1", ae_title="MR1", host="10.0.8.20"),
+        ),
+    )
+    sessions = make_sessions(url or f"sqlite:///{home / 'myoscreen.db'}")
+    Base.metadata.create_all(sessions.kw["bind"])
+    ids = ledger.fill(sessions, home)
+    keys = {}
+    with sessions.begin() as session:
+        for name, role in USERS.items():
+            people.add_user(session, name=name, role=role, now=ledger.NOW, actor="test")
+            people.set_password(session, name=name, password=PASSWORD, now=ledger.NOW, actor="test")
+            keys[role] = people.add_key(session, name=role, role=role, now=ledger.NOW, actor="test")
+    return World(home=home, sessions=sessions, settings=settings, ids=ids, keys=keys)
+
+
+def form_token(page: str) -> str:
+    """The token that a page's forms carry."""
+    found = re.search(r'name="csrf_token" value="([^"]+)"', page)
+    assert found is not None
+    return found[1]
+
+
+def log_in(client: TestClient, name: str, password: str, *, next_path: str = ""):  # noqa: ANN201
+    """Fill in the login form and send it."""
+    token = form_token(client.get("/login").text)
+    form = {"csrf_token": token, "name": name, "password": password, "next_path": next_path}
+    return client.post("/login", data=form)

@@ -1,0 +1,132 @@
+import threading
+
+from service.core.status import OutputKind
+from service.db.queries import Lease
+from service.dicom.scu import Address, StoreOutcome
+from service.dicom.spool import file_head
+from service.pipeline.deliver import Destination
+from service.pipeline.sweep import Due, Stillness
+from service.settings import Settings
+from service.worker import tasks
+from service.worker.celery_app import ANALYSE, DELIVER, make_app
+from service.worker.main import destinations
+
+
+class App:
+    """Remembers what was rung."""
+
+    def __init__(self, *, broken=False):
+        self.rung, self.broken = [], broken
+
+    def send_task(self, name, args, expires):
+        if self.broken:
+            raise ConnectionError
+        self.rung.append((name, *args))
+
+
+class Sweeper:
+    def __init__(self, due):
+        self.due = due
+
+    def sweep(self):
+        return self.due
+
+
+class Work:
+    def __init__(self, due):
+
+        self.sweeping, self.sweeper = threading.Lock(), Sweeper(due)
+
+
+def test_a_sweep_rings_for_what_waits_but_not_every_second():
+    steady = [0.0]
+    app = App()
+    bell = tasks.Doorbell(app, steady_clock=lambda: steady[0])
+    work = Work(Due(analysis_ids=(1, 2), delivery_ids=(7,)))
+    tasks.sweep(work, bell)
+    tasks.sweep(work, bell)
+    assert app.rung == [(ANALYSE, 1), (ANALYSE, 2), (DELIVER, 7)]
+    steady[0] = tasks.RING_AGAIN_SECONDS
+    tasks.sweep(work, bell)
+    assert len(app.rung) == 6
+
+
+def test_a_sweep_under_way_is_not_doubled():
+    app = App()
+    work = Work(Due(analysis_ids=(1,), delivery_ids=()))
+    with work.sweeping:
+        tasks.sweep(work, tasks.Doorbell(app))
+    assert app.rung == []
+
+
+def test_a_broker_that_is_away_costs_a_ring_and_nothing_else():
+    tasks.Doorbell(App(broken=True)).ring(ANALYSE, 1)
+
+
+def test_a_lease_is_forgotten_when_its_work_is_done():
+    steady = [0.0]
+    watch = Stillness(seconds=10, clock=lambda: steady[0])
+    lease = Lease(id=1, attempt=1, heartbeat=1)
+    watch.expired([lease])
+    watch.expired([])
+    steady[0] = 11
+    assert watch.expired([lease]) == []
+    steady[0] = 21
+    assert watch.expired([lease]) == [lease]
+
+
+def test_a_new_attempt_starts_its_time_anew():
+    steady = [0.0]
+    watch = Stillness(seconds=10, clock=lambda: steady[0])
+    watch.expired([Lease(id=1, attempt=1, heartbeat=1)])
+    steady[0] = 10
+    assert watch.expired([Lease(id=1, attempt=2, heartbeat=1)]) == []
+
+
+def outcome(status, code=None):
+    return StoreOutcome(path=None, sop_instance_uid="1", status=status, code=code)
+
+
+def test_which_answers_mean_stored_and_which_are_final():
+    assert [status for status in (0, 0xB000, 0xB006, 0xB007, 0x0111) if not outcome(status).stored] == []
+    assert [s for s in (0xA900, 0xA9FF, 0xC000, 0xCFFF, 0x0122, 0x0117) if not outcome(s).final] == []
+    assert [
+        s for s in (0xA700, 0xA7FF, 0x0110, 0x0124, 0x0211) if outcome(s).final or outcome(s).stored
+    ] == []
+    assert outcome(None, "context_refused").final
+    assert not outcome(None, "no_answer").final
+
+
+def test_a_file_head_is_what_the_standard_says():
+    head = file_head(sop_class_uid="1.2", sop_instance_uid="1.2.3", transfer_syntax_uid="1.2.840.10008.1.2")
+    assert head[128:132] == b"DICM"
+    length = int.from_bytes(head[140:144], "little")
+    assert len(head) == 144 + length
+
+
+def test_only_peers_with_outputs_are_delivered_to():
+    settings = Settings(
+        peer=(
+            {"name": "scanner", "ae_title": "A", "host": "h"},
+            {"name": "pacs", "ae_title": "B", "host": "h", "port": 104, "outputs": ["SEG", "PDF"]},
+        )
+    )
+    assert destinations(settings) == (
+        Destination(
+            name="pacs",
+            address=Address(host="h", port=104, ae_title="B", calling_ae="MYOSCREEN"),
+            outputs=(OutputKind.SEG, OutputKind.PDF),
+        ),
+    )
+
+
+def test_nothing_but_json_and_late_acknowledgement():
+    conf = make_app(Settings(broker_url="redis://localhost/0")).conf
+    assert (list(conf.accept_content), conf.task_acks_late, conf.worker_prefetch_multiplier) == (
+        ["json"],
+        True,
+        1,
+    )
+    options = conf.broker_transport_options
+    assert options["visibility_timeout"] > 3600
+    assert (options["unacked_restore_interval"], options["unacked_restore_throttle"]) == (1, 1)

@@ -1,0 +1,87 @@
+"""How the pages word things, and where a login may lead."""
+
+import tomllib
+
+import pytest
+
+from service.web import words
+from service.web.account import safe_next
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//evil.example",
+        "https://evil.example",
+        "/\\evil.example",
+        "/a?next=//x",
+        "/..//x",
+        "javascript:x",
+        "/a\n/b",
+    ],
+)
+def test_a_login_leads_to_no_other_host(path):
+    assert safe_next(path) is None
+
+
+def test_a_login_leads_back_to_a_page_of_ours():
+    assert safe_next("/analyses/7") == "/analyses/7"
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (0, "0x0000 success"),
+        (0xA700, "0xA700 out of resources"),
+        (0xC123, "0xC123 cannot understand"),
+        (0x0001, "0x0001"),
+    ],
+)
+def test_a_dimse_status_is_told_in_words(status, text):
+    assert words.dimse(status) == text
+
+
+def test_a_person_name_is_made_readable():
+    assert words.person_name("Muster^Erika^^Dr=x=y") == "Muster, Erika"
+
+
+def test_a_missing_value_is_a_dash_and_never_a_zero():
+    assert words.number(None) == words.percent(None) == words.in_unit(None, "mL") == words.NOTHING
+
+
+def test_a_share_is_shown_in_percent_and_an_index_in_its_unit():
+    assert words.in_unit(0.312, "1") == "31.2 %"
+    assert words.in_unit(104.26, "mL/m2") == "104.3 mL/m²"
+
+
+def test_the_block_for_a_rejected_caller_is_toml_whatever_it_calls_itself():
+    block = words.peer_block('MR "2"\\', "10.0.0.1")
+    assert tomllib.loads(block)["peer"][0] == {
+        "name": "mr-2",
+        "ae_title": 'MR "2"\\',
+        "host": "10.0.0.1",
+        "may_send": True,
+    }
+
+
+def test_no_word_claims_a_diagnosis_or_an_urgency():
+    tables = (
+        words.STATES,
+        words.FLAGS,
+        words.FLAG_STATES,
+        words.QUADRANTS,
+        words.SCORE_STATES,
+        words.NOTICES,
+    )
+    told = " ".join(text for table in tables for text in table.values()).lower()
+    for forbidden in (
+        "diagnos",
+        "disease",
+        "sarcopenia",
+        "diabetes",
+        "urgent",
+        "critical",
+        "abnormal",
+        "healthy",
+    ):
+        assert forbidden not in told
