@@ -154,6 +154,8 @@ def setup(
                 "kombu": {"level": "WARNING"},
                 "pynetdicom": {"level": "CRITICAL"},
                 "pydicom": {"level": "ERROR"},
+                # It warns that memory:// names no host, which it cannot.
+                "kombu.connection": {"level": "ERROR"},
             },
         }
     )

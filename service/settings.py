@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     quiet_seconds: float = Field(default=60.0, ge=0)
     #: A series is taken as it is after this long, holes or not.
     hard_cap_seconds: float = Field(default=1800.0, gt=0)
-    sweep_seconds: float = Field(default=1.0, gt=0)
+    sweep_seconds: float = Field(default=0.5, gt=0)
     #: A RUNNING analysis whose heartbeat stood still for this long is given to another worker.
     lease_seconds: float = Field(default=60.0, gt=0)
     max_attempts: int = Field(default=3, ge=1)

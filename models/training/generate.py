@@ -15,7 +15,7 @@ from models.training.procedural import procedural_anatomy
 from models.training.tissues import Codes, Floats, Sample
 
 #: Changes whenever the same seed would give other slices.
-GENERATOR_VERSION: Final = "2"
+GENERATOR_VERSION: Final = "4"
 #: Share of slices that are drawn and not from the atlas. Chosen by us.
 PROCEDURAL_SHARE: Final = 0.2
 #: Deformations of each anatomy: composing costs ten times as much as deforming.

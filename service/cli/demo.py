@@ -1,14 +1,17 @@
 """`myoscreen demo`: the whole service played through with one series."""
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
+from urllib.request import urlopen
 
 import typer
 
@@ -45,6 +48,8 @@ def demo(
     if series is not None and not series.exists():
         raise DemonstrationFailed(f"There is nothing at {series}.", reason="no_such_path")
     settings = load()
+    # Ended from outside, the processes that were started here must end too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     archive = Archive(settings.home / "demo-archive", ae_title=AE_TITLE).start(archive_port)
     steps = _Steps()
     try:
@@ -93,12 +98,13 @@ def _service(settings: Settings, archive_port: int) -> Iterator[None]:
 
 
 def _is_up(settings: Settings) -> bool:
-    """Whether the receiver answers C-ECHO."""
+    """Whether the receiver answers C-ECHO, and the dashboard that it is ready."""
     try:
         scu.echo(_address(settings))
-    except PeerUnreachable:
+        with urlopen(f"{dashboard_url(settings)}/readyz", timeout=5) as answer:  # noqa: S310 - our own URL
+            return bool(answer.status == HTTPStatus.OK)
+    except (PeerUnreachable, OSError):
         return False
-    return True
 
 
 def _address(settings: Settings) -> scu.Address:

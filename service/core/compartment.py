@@ -28,9 +28,21 @@ def clean_compartment(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     for side in (Compartment.LEFT, Compartment.RIGHT):
         piece = _largest_piece(labels == side)
         for index in range(len(piece)):
-            filled = ndimage.binary_fill_holes(piece[index])
+            filled = fill_holes(piece[index])
             cleaned[index][filled & (cleaned[index] == Compartment.BACKGROUND)] = side
     return cleaned
+
+
+def fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """One slice with everything filled that does not reach the border of the image.
+
+    What ``scipy.ndimage.binary_fill_holes`` does, from one labelling instead of many dilations.
+    """
+    outside, _count = ndimage.label(~mask)
+    border = np.concatenate([outside[0], outside[-1], outside[:, 0], outside[:, -1]])
+    open_labels = np.unique(border[border > 0])
+    filled: NDArray[np.bool_] = mask | ~np.isin(outside, open_labels)
+    return filled
 
 
 def _largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from service.core.compartment import fill_holes
 from service.errors import NotAssessable
 
 #: Version of the methods below; part of the definition of IMAT and of the SEG's identity.
@@ -112,21 +113,27 @@ def _muscle_level(image: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDAr
     """
     terms = _quadratic_terms(image.shape)
     usable = inside & (image > 0)
-    log_image = np.log(np.maximum(image, 1e-6))
-    centre = float(np.median(log_image[usable]))
-    field = np.full(image.shape, centre)
-    kept = usable & (np.abs(log_image - centre) < np.log(2.0))
+    muscle_terms, log_signal = terms[usable], np.log(image[usable].astype(np.float64))
+    centre = float(np.median(log_signal))
+    coefficients: NDArray[np.float64] = np.array([centre, 0.0, 0.0, 0.0, 0.0, 0.0])
+    kept = np.abs(log_signal - centre) < np.log(2.0)
     for _ in range(3):
         if int(kept.sum()) < MIN_FIT_PIXELS:
             break
-        coefficients, *_rest = np.linalg.lstsq(terms[kept], log_image[kept], rcond=None)
-        field = terms @ coefficients
-        residual = log_image - field
+        coefficients = _least_squares(muscle_terms[kept], log_signal[kept])
+        residual = log_signal - muscle_terms @ coefficients
         spread = 1.4826 * float(np.median(np.abs(residual[kept] - np.median(residual[kept]))))
-        kept = usable & (np.abs(residual) < 2.0 * max(spread, 0.02))
-    middle = float(np.median(field[usable]))
-    level: NDArray[np.float64] = np.exp(middle + np.clip(field - middle, *np.log(BIAS_LIMITS)))
+        kept = np.abs(residual) < 2.0 * max(spread, 0.02)
+    middle = float(np.median(muscle_terms @ coefficients))
+    departure = np.clip(terms @ coefficients - middle, *np.log(BIAS_LIMITS))
+    level: NDArray[np.float64] = np.exp(middle + departure)
     return level
+
+
+def _least_squares(terms: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Coefficients by the normal equations: 6 x 6, and the terms lie within -1 and 1."""
+    solved = np.linalg.lstsq(terms.T @ terms, terms.T @ values, rcond=None)[0]
+    return np.asarray(solved, dtype=np.float64)
 
 
 def _quadratic_terms(shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -142,13 +149,16 @@ def _dorsal_band(
     band_mm: tuple[float, float],
 ) -> NDArray[np.bool_]:
     """Pixels at the given depth below the skin, behind the muscles and not in them."""
-    body = _body(image)
-    depth = ndimage.distance_transform_edt(np.pad(body, 1), sampling=spacing_mm)[1:-1, 1:-1]
     rows, columns = np.nonzero(inside)
-    behind = np.zeros_like(inside)
-    behind[int(np.median(rows)) :, columns.min() : columns.max() + 1] = True
-    band: NDArray[np.bool_] = (depth >= band_mm[0]) & (depth <= band_mm[1]) & behind & ~inside
-    return band
+    first_row = int(np.median(rows))
+    # Only what lies behind the middle of the muscles; its upper edge is no skin.
+    body = np.pad(_body(image)[first_row:], ((0, 1), (1, 1)))
+    depth = ndimage.distance_transform_edt(body, sampling=spacing_mm)[:-1, 1:-1]
+    band = np.zeros_like(inside)
+    across = slice(columns.min(), columns.max() + 1)
+    deep_enough = (depth >= band_mm[0]) & (depth <= band_mm[1])
+    band[first_row:, across] = deep_enough[:, across]
+    return band & ~inside
 
 
 def _body(image: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -157,5 +167,4 @@ def _body(image: NDArray[np.float32]) -> NDArray[np.bool_]:
     objects, _count = ndimage.label(image > level)
     sizes = np.bincount(objects.ravel())
     sizes[0] = 0
-    body: NDArray[np.bool_] = ndimage.binary_fill_holes(objects == int(sizes.argmax()))
-    return body
+    return fill_holes(objects == int(sizes.argmax()))

@@ -107,8 +107,8 @@ class Overview:
 
 def overview(session: Session, now: datetime) -> Overview:
     """Everything a monitoring page needs, in some ten small queries."""
-    analyses: dict[str, int] = dict(session.execute(_count(Analysis.state)).tuples().all())
-    series: dict[str, int] = dict(session.execute(_count(Series.state)).tuples().all())
+    analyses: dict[str, int] = _counts(session, Analysis.state)
+    series: dict[str, int] = _counts(session, Series.state)
     traffic = peer_traffic(session)
     failure = session.execute(
         select(Analysis.finished_at, Analysis.reason_code)
@@ -143,14 +143,14 @@ def overview(session: Session, now: datetime) -> Overview:
     )
 
 
-def _count(column: Any) -> Any:
+def _counts(session: Session, column: Any) -> dict[str, int]:
     """Rows by the values of one column."""
-    return select(column, func.count()).group_by(column)
+    return {row[0]: row[1] for row in session.execute(select(column, func.count()).group_by(column))}
 
 
 def funnel(session: Session, *, series: dict[str, int] | None = None) -> Funnel:
     """How far what was received has come."""
-    by_state = series if series is not None else dict(session.execute(_count(Series.state)).tuples().all())
+    by_state = series if series is not None else _counts(session, Series.state)
     eligible = (Analysis.state == AnalysisState.MEASURED) | (
         (Analysis.state == AnalysisState.NOT_ASSESSABLE) & Analysis.contrast.is_not(None)
     )

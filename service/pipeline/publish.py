@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from service import files
 from service.core.finding import Finding
 from service.core.mask import Mask
 from service.core.norms import NormTable, value_at
@@ -17,10 +17,10 @@ from service.dicom.pdf import write_pdf
 from service.dicom.seg import write_seg
 from service.dicom.series import Stack
 from service.dicom.sr import write_sr
-from service.pictures.content import Banner, Panel
-from service.pictures.figures import ReferenceCurve, profile_figure, reference_figure
+from service.pictures.content import Banner
+from service.pictures.figures import ReferenceCurve
 from service.pictures.overlay import make_panels, png
-from service.pictures.pages import report_pdf
+from service.pictures.pages import draw_charts, report_pdf
 from service.pictures.summary import summary_image
 
 #: z of the 5th, 50th and 95th percentile.
@@ -29,6 +29,8 @@ CURVE_Z = (-1.644854, 0.0, 1.644854)
 CURVE_POINTS = 33
 #: Size of each key slice in the picture of the web page.
 WEB_PANEL_PX = (480, 400)
+#: Between pictures in a row.
+GAP_PX = 4
 
 
 def write_objects(
@@ -49,7 +51,6 @@ def write_objects(
     shown = finding if flags else replace(finding, flags=())
     banner = _banner(stack)
     panels = make_panels(volume, mask) if volume is not None else ()
-    curves = _curves(finding, norms)
     seg = None
     if mask is not None and finding.model is not None and finding.definition is not None:
         seg = write_seg(
@@ -64,38 +65,33 @@ def write_objects(
         stack, summary_image(shown, banner, panels), identity=identity, path=out / "capture.dcm"
     )
     sr = write_sr(stack, shown, seg=seg, others=(capture,), identity=identity, path=out / "sr.dcm")
-    pdf = report_pdf(shown, banner, panels, curves=curves)
-    files.write_atomically(out / "report.pdf", pdf)
+    charts = draw_charts(finding, _curves(finding, norms))
+    pdf = report_pdf(shown, banner, panels, charts=charts)
+    (out / "report.pdf").write_bytes(pdf)
     document = write_pdf(stack, pdf, sr=sr, identity=identity, path=out / "report.dcm")
-    _write_pictures(finding, volume, mask, curves, out)
+    _write_pictures(volume, mask, charts, out)
     return (*((seg,) if seg is not None else ()), sr, capture, document)
 
 
 def _write_pictures(
-    finding: Finding,
-    volume: Volume | None,
-    mask: Mask | None,
-    curves: dict[str, ReferenceCurve],
-    out: Path,
+    volume: Volume | None, mask: Mask | None, charts: Sequence[NDArray[np.uint8]], out: Path
 ) -> None:
-    """The pictures of the web page."""
+    """The pictures of the web page: key slices, profile, reference curves."""
     if volume is not None:
         panels = make_panels(volume, mask, size_px=WEB_PANEL_PX)
-        files.write_atomically(out / "overlay.png", png(_side_by_side(panels)))
-    if finding.measures is not None:
-        files.write_atomically(out / "profile.png", png(profile_figure(finding)))
-    age = finding.person.age_years if finding.person else None
-    for score in finding.scores:
-        if score.measure in curves:
-            picture = reference_figure(score, curves[score.measure], age_years=age)
-            files.write_atomically(out / f"reference-{score.measure}.png", png(picture))
+        (out / "overlay.png").write_bytes(png(_side_by_side([panel.rgb for panel in panels])))
+    if charts:
+        (out / "profile.png").write_bytes(png(charts[0]))
+    if len(charts) > 1:
+        (out / "reference.png").write_bytes(png(np.vstack(charts[1:])))
 
 
-def _side_by_side(panels: Sequence[Panel]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """The panels in a row, on black where one is smaller."""
-    height = max(panel.rgb.shape[0] for panel in panels)
-    padded = [np.pad(panel.rgb, ((0, height - panel.rgb.shape[0]), (0, 4), (0, 0))) for panel in panels]
-    return np.hstack(padded)
+def _side_by_side(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """RGB pictures in a row, on black where one is less high."""
+    height = max(len(picture) for picture in pictures)
+    padded = [np.pad(picture, ((0, height - len(picture)), (0, GAP_PX), (0, 0))) for picture in pictures]
+    row: NDArray[np.uint8] = np.hstack(padded)[:, :-GAP_PX]
+    return row
 
 
 def _banner(stack: Stack) -> Banner:

@@ -98,12 +98,11 @@ def create_app(
 def _describe(app: FastAPI) -> dict[str, Any]:
     """OpenAPI of the routes for programs, made once."""
     if app.openapi_schema is None:
-        routes = [route for route in app.routes if getattr(route, "include_in_schema", False)]
         content = get_openapi(
             title="myoscreen",
             version=__version__,
             description=f"{schemas.RESEARCH_USE} Errors are RFC 9457 problem details with a stable `code`.",
-            routes=routes,
+            routes=app.routes,
         )
         content.setdefault("components", {})["securitySchemes"] = {
             "key": {"type": "http", "scheme": "bearer", "description": "`myoscreen key add NAME`"}

@@ -28,7 +28,7 @@ def readiness(web: Web) -> schemas.Readiness:
     checks = [
         _database(web),
         _check("spool", lambda: neighbours.check_spool(settings)),
-        _check("broker", lambda: neighbours.check_broker(settings.broker_url)),
+        _check("broker", lambda: neighbours.check_broker(settings.resolved_broker_url)),
         _check("model", lambda: neighbours.read_model(settings)),
     ]
     return schemas.Readiness(ready=all(check.ok for check in checks), checks=checks)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from service.dicom import scu
 from service.dicom.archive import Archive
 from service.dicom.synthesis import write_phantom
 from tests.make.data import data_dir
@@ -108,39 +109,18 @@ def test_what_cannot_be_measured_has_an_outcome_and_never_stops_the_receiver(tmp
         pytest.skip("no real data (MYOSCREEN_TEST_DATA)")
     objects = data_dir() / "dicom"
     with running_service(tmp_path / "home", peers=({**SENDER, "unwanted": "discard"},)) as service:
+        address = scu.Address(
+            host="127.0.0.1", port=service.dicom_port, ae_title="MYOSCREEN", calling_ae="SENDER"
+        )
         for name in (
             "mr_coronal_abdomen.dcm",
             "mr_axial_vibe_derived_mpr.dcm",
             "mr_axial_t2_tse_missing_delimiter.dcm",
+            "ct_lumbar.dcm",
         ):
-            run(
-                "storescu",
-                "-aec",
-                "MYOSCREEN",
-                "-aet",
-                "SENDER",
-                "-R",
-                "127.0.0.1",
-                service.dicom_port,
-                objects / name,
-            )
-        run(
-            "storescu", "-aec", "MYOSCREEN", "-aet", "SENDER", "-R", "127.0.0.1", service.dicom_port,
-            objects / "ct_lumbar.dcm", check=False,
-        )  # fmt: skip
-        broken = _broken(tmp_path)
-        run(
-            "storescu",
-            "-aec",
-            "MYOSCREEN",
-            "-aet",
-            "SENDER",
-            "127.0.0.1",
-            service.dicom_port,
-            broken,
-            check=False,
-        )
-        wait_for("every series to end", lambda: _all_ended(service, 3))
+            scu.store([objects / name], address)
+        scu.store([_broken(tmp_path)], address)
+        wait_for("every series to end", lambda: _all_ended(service, 4))
         run("echoscu", "-aec", "MYOSCREEN", "-aet", "SENDER", "127.0.0.1", service.dicom_port)
         assert all(item["reason_code"] for item in service.analyses())
         assert not (tmp_path / "home" / "results" / "1" / "attempt-1" / "seg.dcm").exists()

@@ -10,15 +10,20 @@ from service.core.status import AnalysisState, DeliveryState
 from service.db.tables import Analysis, Delivery, Output
 from service.web.auth import Needs
 from tests.make import ledger
-from tests.make.web import make_world
+from tests.make.web import copy_world, make_world
 
 PATIENT = (ledger.PATIENT_NAME, ledger.PATIENT_ID, ledger.BIRTH_DATE, ledger.ACCESSION, "Muster", "Erika")
 PUBLIC = {"/healthz", "/readyz", "/metrics", "/login", "/favicon.ico"}
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    return make_world(tmp_path_factory.mktemp("template"))
+
+
 @pytest.fixture
-def world(tmp_path):
-    world = make_world(tmp_path)
+def world(template, tmp_path):
+    world = copy_world(template, tmp_path / "home")
     yield world
     world.sessions.kw["bind"].dispose()
 
@@ -180,7 +185,7 @@ def test_an_output_of_another_kind_is_not_found(world, kind):
 
 @pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "results/../../outside"])
 def test_a_path_that_leads_out_of_home_is_not_read(world, tmp_path, path):
-    (tmp_path.parent / "outside").write_bytes(b"secret")
+    (tmp_path / "outside").write_bytes(b"secret")
     with world.sessions.begin() as session:
         session.query(Output).filter_by(analysis_id=world.ids.flagged, kind="SEG").one().path = path
     answer = world.program("admin").get(f"/api/v1/analyses/{world.ids.flagged}/outputs/seg")
@@ -254,8 +259,14 @@ def test_the_status_tells_what_monitoring_needs_and_names_nobody(world):
     assert status["queue_depth"] == 2
     assert status["oldest_waiting_seconds"] == 60.0
     assert status["funnel"] == {
-        "received": 8, "complete": 7, "eligible": 3, "measured": 2, "flagged": 1, "delivered": 1, "confirmed": 1,
-    }  # fmt: skip
+        "received": 8,
+        "complete": 7,
+        "eligible": 3,
+        "measured": 2,
+        "flagged": 1,
+        "delivered": 1,
+        "confirmed": 1,
+    }
     assert {door["name"]: door["alive"] for door in status["doors"]} == {
         "receiver": False,
         "web": True,
@@ -309,12 +320,22 @@ def test_metrics_are_labelled_by_route_and_never_by_id(world):
 def test_openapi_describes_every_route_of_the_contract(world):
     paths = json.loads(world.program("viewer").get("/api/openapi.json").text)["paths"]
     assert {
-        "/healthz", "/readyz", "/metrics", "/api/v1/status", "/api/v1/analyses", "/api/v1/analyses/{analysis_id}",
-        "/api/v1/analyses/{analysis_id}/events", "/api/v1/analyses/{analysis_id}/finding",
-        "/api/v1/analyses/{analysis_id}/outputs/{kind}", "/api/v1/analyses/{analysis_id}/rerun",
-        "/api/v1/deliveries", "/api/v1/deliveries/{delivery_id}/retry", "/api/v1/peers",
-        "/api/v1/peers/{name}/echo", "/api/v1/audit",
-    } == set(paths)  # fmt: skip
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/api/v1/status",
+        "/api/v1/analyses",
+        "/api/v1/analyses/{analysis_id}",
+        "/api/v1/analyses/{analysis_id}/events",
+        "/api/v1/analyses/{analysis_id}/finding",
+        "/api/v1/analyses/{analysis_id}/outputs/{kind}",
+        "/api/v1/analyses/{analysis_id}/rerun",
+        "/api/v1/deliveries",
+        "/api/v1/deliveries/{delivery_id}/retry",
+        "/api/v1/peers",
+        "/api/v1/peers/{name}/echo",
+        "/api/v1/audit",
+    } == set(paths)
 
 
 def test_unknown_paths_and_methods_are_problems(world):

@@ -11,10 +11,10 @@ import pytest
 
 
 def program(name: str) -> str:
-    """Path of a program on PATH or in this Python's own folder; skips where it is absent."""
-    found = shutil.which(
-        name, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    )
+    """Path of a program of the system or in this Python's own folder; skips where it is absent."""
+    # The system first: pynetdicom installs a storescu of its own beside this Python.
+    folders = ["/usr/bin", os.environ.get("PATH", ""), str(Path(sys.executable).parent)]
+    found = shutil.which(name, path=os.pathsep.join(folders))
     if found is None:
         pytest.skip(f"{name} is not installed")
     return found

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from service.core.compartment import Compartment, agreement, clean_compartment
+from service.core.compartment import Compartment, agreement, clean_compartment, fill_holes
 from service.core.quality import check_compartment
 from tests.make.facts import grid
 
@@ -28,6 +29,12 @@ def test_specks_go_and_holes_close():
     labels[:, 15:18, 10:13] = 0  # a pocket of fat
     labels[0, 0, 0] = R  # a speck elsewhere
     assert (clean_compartment(labels) == two_sides()).all()
+
+
+def test_filling_does_what_scipy_does():
+    noise = np.random.default_rng(3).random((40, 50)) < 0.6
+    assert (fill_holes(noise) == ndimage.binary_fill_holes(noise)).all()
+    assert not fill_holes(np.zeros((4, 4), bool)).any()
 
 
 def test_a_side_that_is_absent_stays_absent():

@@ -17,7 +17,7 @@ from service.pictures.content import Banner, Panel, measure_rows, person_name
 from service.pictures.figures import ReferenceCurve, profile_figure, reference_figure
 from service.pictures.fonts import MISSING, displayable, font
 from service.pictures.overlay import make_panels, overlay_slice, pick_slices, png, view_of
-from service.pictures.pages import report_pdf
+from service.pictures.pages import draw_charts, report_pdf
 from service.pictures.summary import shorten, summary_image, wrap
 from tests.make.results import BANNER, finding, not_assessable, straight_grid, unseparated
 
@@ -159,8 +159,12 @@ def pdf_text(raw: bytes) -> str:
 
 
 def test_the_pdf_is_the_same_bytes_each_time_and_its_dates_are_fixed():
-    first = report_pdf(finding(a_mask()), BANNER, panels(), curves={"imat_fraction": CURVE})
-    assert first == report_pdf(finding(a_mask()), BANNER, panels(), curves={"imat_fraction": CURVE})
+    first = report_pdf(
+        finding(a_mask()), BANNER, panels(), charts=draw_charts(finding(a_mask()), {"imat_fraction": CURVE})
+    )
+    assert first == report_pdf(
+        finding(a_mask()), BANNER, panels(), charts=draw_charts(finding(a_mask()), {"imat_fraction": CURVE})
+    )
     info = PdfReader(BytesIO(first)).metadata
     assert info.creation_date.year == 2000
     assert info.author == "myoscreen"
