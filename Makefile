@@ -6,6 +6,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A file of tests stays in one process, because its servers and results are shared within it.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 DATA ?= ../shared/data
 MINUTES ?= 20
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -25,14 +27,14 @@ demo: ## start everything and play the phantom (or SERIES=folder) through it; ON
 	$(BIN)/myoscreen demo $(if $(SERIES),--series "$(SERIES)") $(if $(ONCE),--once)
 
 test: test-setup ## set up what tests need, and run every test
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: test-setup ## format, lint, types, import contracts, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(PYTEST) --cov --cov-report=term
 
 format: test-setup ## put the code into the house format
 	$(BIN)/ruff format .

@@ -15,7 +15,7 @@ CONTRASTS: Final[dict[str, float]] = {
     "t2": 0.23,
     "t1": 0.15,
     "in_phase": 0.15,
-    "water": 0.28,
+    "water": 0.27,
     "fat": 0.07,
     "opposed": 0.07,
     "random": 0.06,

@@ -23,6 +23,8 @@ LEARNING_RATE: Final = 2e-3
 WARM_UP_ITERATIONS: Final = 60
 AVERAGE_DECAY: Final = 0.995
 _SAVE_SECONDS: Final = 60.0
+#: The process that renders batches has died if it brings none for so long.
+_STARVED_SECONDS: Final = 300.0
 _REPORT_ITERATIONS: Final = 50
 
 
@@ -81,7 +83,7 @@ def fit(
     # A resumed run must not see the same batches again, so the iteration is part of the seed.
     feeder = context.Process(target=_feed, args=(pool_path, seed + state.iteration, queue), daemon=True)
     feeder.start()
-    first = queue.get()
+    first = queue.get(timeout=_STARVED_SECONDS)
     try:
         _loop(state, queue, first=first, checkpoint=checkpoint, seconds=seconds, report=report)
     finally:
@@ -119,7 +121,7 @@ def _loop(
         if time.monotonic() - saved > _SAVE_SECONDS:
             state.save(checkpoint)
             saved = time.monotonic()
-        pair = queue.get()
+        pair = queue.get(timeout=_STARVED_SECONDS)
 
 
 def _set_rate(state: State, progress: float) -> None:

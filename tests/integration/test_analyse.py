@@ -1,4 +1,4 @@
-"""`myoscreen analyse`, as a researcher calls it: a process, an exit status, files."""
+"""`myoscreen analyse`, as a researcher calls it: an exit status and files, without any server."""
 
 import json
 import os
@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from typer.testing import CliRunner
 
+from service.cli import build_app
 from service.dicom.phantom import paraspinal_phantom
 from service.dicom.synthesis import write_phantom
 from tests.make.data import data_dir
@@ -30,6 +32,14 @@ def analyse(*arguments):
         timeout=300,
         check=False,
     )
+
+
+def quick(*arguments):
+    """The same call in this process: only what `analyse` itself does, without starting Python again."""
+    done = CliRunner().invoke(build_app("analyse"), ["analyse", *map(str, arguments)])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +124,7 @@ def test_several_series_give_sub_folders_a_table_and_every_outcome(tmp_path):
     assert len(lines) == 3
     assert "PHANTOM" not in "".join(lines)
     before = (tmp_path / "out" / "input-001" / "seg.dcm").stat().st_mtime_ns
-    assert analyse(tmp_path / "in", "--out", tmp_path / "out", "--resume").returncode == 0
+    assert quick(tmp_path / "in", "--out", tmp_path / "out", "--resume").exit_code == 0
     assert (tmp_path / "out" / "input-001" / "seg.dcm").stat().st_mtime_ns == before
 
 
@@ -132,21 +142,21 @@ def bad_inputs(folder: Path) -> dict[str, Path]:
 
 @pytest.mark.parametrize(("kind", "code"), [("empty", "no_images"), ("text", "not_dicom"), ("truncated", "")])
 def test_nothing_to_measure_ends_with_three_and_a_reason(tmp_path, kind, code):
-    done = analyse(bad_inputs(tmp_path)[kind], "--out", tmp_path / "out")
-    assert done.returncode == 3
-    assert code in done.stdout
+    done = quick(bad_inputs(tmp_path)[kind], "--out", tmp_path / "out")
+    assert done.exit_code == 3
+    assert code in done.output
     found = finding(tmp_path / "out")
     assert found["status"] == "not_assessable"
     assert found["reasons"]
-    assert "Traceback" not in done.stdout + done.stderr
+    assert "Traceback" not in done.output
 
 
 def test_pixels_that_end_early_end_with_three_and_a_reason(tmp_path):
     for path in write_phantom(tmp_path / "in", slices=5):
         path.write_bytes(path.read_bytes()[:-5000])
-    done = analyse(tmp_path / "in", "--out", tmp_path / "out")
-    assert done.returncode == 3
-    assert "Traceback" not in done.stdout + done.stderr
+    done = quick(tmp_path / "in", "--out", tmp_path / "out")
+    assert done.exit_code == 3
+    assert "Traceback" not in done.output
     assert finding(tmp_path / "out")["status"] == "not_assessable"
 
 
@@ -164,11 +174,11 @@ def test_pixels_that_end_early_end_with_three_and_a_reason(tmp_path):
 def test_real_objects_outside_the_intended_use_end_with_three_and_their_reason(tmp_path, name, code):
     (tmp_path / "in").mkdir()
     shutil.copy(data_dir() / "dicom" / name, tmp_path / "in")
-    done = analyse(tmp_path / "in", "--out", tmp_path / "out")
-    assert done.returncode == 3
-    assert code in done.stdout
+    done = quick(tmp_path / "in", "--out", tmp_path / "out")
+    assert done.exit_code == 3
+    assert code in done.output
     assert finding(tmp_path / "out")["reasons"]
-    assert "Traceback" not in done.stdout + done.stderr
+    assert "Traceback" not in done.output
 
 
 def test_a_missing_path_is_a_failed_call(tmp_path):
@@ -181,8 +191,8 @@ def test_a_missing_path_is_a_failed_call(tmp_path):
 @real_data
 def test_the_real_volunteer_is_measured_and_honestly_not_scored(tmp_path):
     write_tum01(data_dir(), tmp_path / "in")
-    done = analyse(tmp_path / "in", "--out", tmp_path / "out")
-    assert done.returncode == 0, done.stderr
+    done = quick(tmp_path / "in", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
     found = finding(tmp_path / "out")
     assert found["series"]["contrast"] == "t2_tse"
     assert {score["state"] for score in found["scores"]} <= {"no_norm", "missing_demographics"}
