@@ -48,7 +48,8 @@ bench: test-setup ## measure, as ratios side by side in one run
 
 train: ## rebuild the network from DATA=folder (own environment, torch)
 	test -x .venv-train/bin/python || $(PYTHON) -m venv .venv-train
-	.venv-train/bin/pip install --quiet --group training numpy scipy onnxruntime
+	.venv-train/bin/pip install --quiet --upgrade pip
+	.venv-train/bin/pip install --quiet --group training
 	.venv-train/bin/python -m models.training.train --data "$(DATA)" --out models/paraspinal --minutes $(MINUTES)
 
 lock: test-setup ## resolve the requirement files again
@@ -65,6 +66,8 @@ clean: ## remove what was built (not the data of a running service)
 test-setup: $(VENV)/.test $(VENV)/.packages
 
 $(VENV)/bin/python:
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
+	  || { echo "Python cannot make environments here; on Debian: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: requirements/runtime.txt requirements/build.txt pyproject.toml | $(VENV)/bin/python

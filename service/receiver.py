@@ -69,7 +69,9 @@ def open_door(settings: Settings) -> Door:
             host=settings.dicom_bind,
             port=settings.dicom_port,
             max_associations=settings.max_associations,
-            callers=CallerList(callers(settings), ae_title=settings.ae_title),
+            callers=CallerList(
+                callers(settings), ae_title=settings.ae_title, loopback=settings.loopback_may_send
+            ),
             spool=spool,
             listener=Listener(on_instance=on_instance, on_refused=on_refused, on_rejected=on_rejected),
         )

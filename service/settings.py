@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     ae_title: AeTitle = "MYOSCREEN"
     dicom_bind: str = "127.0.0.1"
     dicom_port: Port = 11112
+    #: Whether programs of this machine may send without being a listed peer; absent: while no peer is
+    #: listed at all.
+    loopback_may_send: bool | None = None
     max_associations: int = Field(default=20, ge=1)
     http_bind: str = "127.0.0.1"
     http_port: Port = 8080

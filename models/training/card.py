@@ -14,7 +14,7 @@ from models.training.predict import PAD_MULTIPLE
 from models.training.tissues import PIXEL_MM
 
 NAME: Final = "paraspinal"
-VERSION: Final = "0.1.0"
+VERSION: Final = "0.2.0"
 
 _FIXED: Final = '''\
 [input]

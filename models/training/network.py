@@ -6,6 +6,9 @@ from torch.nn import functional
 
 #: Features at each depth; 3.2 million weights, 12.9 MB as float32.
 WIDTHS = (16, 32, 64, 128, 192, 192)
+#: The exported network dims its input by this factor before the first layer. Chosen by us among 1, 0.6,
+#: 0.4 and 0.25 on eight slices of tum01: at 1 much of the bright muscle of its water image was missed.
+INPUT_LEVEL = 0.6
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
@@ -45,7 +48,7 @@ class UNet(nn.Module):
 
 
 class WithSoftmax(nn.Module):
-    """The exported form: probabilities instead of logits."""
+    """The exported form: input at the level that works, probabilities instead of logits."""
 
     def __init__(self, network: UNet) -> None:
         super().__init__()
@@ -53,4 +56,4 @@ class WithSoftmax(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Probabilities of the three channels."""
-        return torch.softmax(self.network(image), dim=1)
+        return torch.softmax(self.network(image * INPUT_LEVEL), dim=1)

@@ -13,6 +13,10 @@ import typer
 from service import logs
 from service.errors import ServiceError
 
+#: Exit status of a call that failed, wrong arguments included.
+FAILED = 1
+#: What the command line library ends with when the arguments are wrong.
+WRONG_USAGE = 2
 #: Where each command lives.
 COMMANDS = {
     **dict.fromkeys(("serve", "receive", "work", "web"), "doors"),
@@ -53,11 +57,18 @@ def main() -> None:
     logs.setup(style="text", level="WARNING")
     try:
         build_app(sys.argv[1] if len(sys.argv) > 1 else None)()
+    except SystemExit as ended:
+        sys.exit(FAILED if ended.code == WRONG_USAGE else ended.code)
     except ServiceError as error:
         typer.echo(f"myoscreen: {error.reason.text} [{error.reason.code}]", err=True)
-        sys.exit(1)
+        sys.exit(FAILED)
     except OSError as error:
         logging.getLogger(__name__).debug("command_failed", exc_info=True)
         where = f": {error.filename}" if error.filename else ""
         typer.echo(f"myoscreen: {error.strerror or type(error).__name__}{where}", err=True)
-        sys.exit(1)
+        sys.exit(FAILED)
+    except Exception as error:
+        # A header value may stand in the message of a foreign library, so only the place is told.
+        logging.getLogger(__name__).exception("command_failed")
+        typer.echo(f"myoscreen: {type(error).__name__}; this is a fault of the program", err=True)
+        sys.exit(FAILED)

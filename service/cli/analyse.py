@@ -30,6 +30,9 @@ def analyse(
         if not path.exists():
             typer.echo(f"myoscreen: there is nothing at {path}", err=True)
             raise typer.Exit(1)
+    if table is not None and not table.parent.is_dir():
+        typer.echo(f"myoscreen: there is no folder for the table {table}", err=True)
+        raise typer.Exit(1)
     outcomes = analyse_paths(paths, out, recipe_from(load()), jobs=jobs, resume=resume)
     if table is not None:
         files.write_atomically(table, measures_table(out, outcomes))

@@ -56,7 +56,7 @@ def demo(
         with _service(settings, archive_port), tempfile.TemporaryDirectory() as scratch:
             _wait_for("the service to start", START_SECONDS, lambda: _is_up(settings))
             steps.done("start of the service")
-            paths = scu.find_files(series) if series else write_phantom(Path(scratch))
+            paths = scu.find_files(series) if series else _new_phantom(settings, Path(scratch))
             study_uid = _send(paths, settings)
             steps.done(f"making and sending {len(paths)} images")
             analysis = _await_results(settings, study_uid)
@@ -67,6 +67,17 @@ def demo(
                 _sleep_until_interrupted()
     finally:
         archive.stop()
+
+
+def _new_phantom(settings: Settings, scratch: Path) -> list[Path]:
+    """A phantom that this installation has not seen, so that every demonstration is a whole one."""
+    sessions = make_sessions(settings.resolved_database_url)
+    seed = 1
+    while True:
+        paths = write_phantom(scratch / str(seed), seed=seed)
+        if not _progress(sessions, scan(paths).stacks[0].facts.study_uid):
+            return paths
+        seed += 1
 
 
 @contextmanager
@@ -85,6 +96,8 @@ def _service(settings: Settings, archive_port: int) -> Iterator[None]:
         peer=json.dumps([*others, archive.model_dump(mode="json")]),
         quiet_seconds=QUIET_SECONDS,
         home=str(settings.home),
+        # The archive must not shut out who could send without it.
+        **({} if settings.peer else {"loopback_may_send": "true"}),
     )
     child = subprocess.Popen([sys.executable, "-m", "service.cli", "serve"], env=environment)
     try:

@@ -20,7 +20,12 @@ def send(
     if not path.exists():
         typer.echo(f"myoscreen: there is nothing at {path}", err=True)
         raise typer.Exit(1)
-    outcomes = scu.store(scu.find_files(path), parse_address(to, calling_ae=load().ae_title))
+    address = parse_address(to, calling_ae=load().ae_title)
+    found = scu.find_files(path)
+    files = [file for file in found if scu.file_uids(file) is not None]
+    if len(files) < len(found):
+        typer.echo(f"{len(found) - len(files)} files are no DICOM images and were left out")
+    outcomes = scu.store(files, address)
     stored = sum(outcome.stored for outcome in outcomes)
     typer.echo(f"{stored} of {len(outcomes)} stored")
     for outcome in outcomes:

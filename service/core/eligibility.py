@@ -1,6 +1,7 @@
 """Whether a stack is inside the intended use of a network, from its headers alone."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from service.core.series import StackFacts
 from service.errors import Reason
@@ -8,6 +9,15 @@ from service.errors import Reason
 #: A step between slices this much longer than the usual one is a hole in the stack. Chosen by us: a
 #: single missing slice doubles the step, and rounding of positions never reaches half a step.
 MAX_GAP_RATIO = 1.5
+#: The classes of objects that a scanner's MR images are (PS3.4 B.5): MR, Enhanced MR and Legacy Converted
+#: Enhanced MR Image Storage. Enhanced MR Color is left out, for colours are no intensities.
+MR_IMAGE_CLASSES: Final = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.4",
+        "1.2.840.10008.5.1.4.1.1.4.1",
+        "1.2.840.10008.5.1.4.1.1.4.4",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +38,7 @@ def reasons_not_eligible(facts: StackFacts, use: IntendedUse) -> tuple[Reason, .
     """Every reason why the stack is outside the intended use; empty when it is inside."""
     checks = (
         _wrong_modality(facts, use),
+        _wrong_sop_class(facts),
         _localizer(facts),
         _derived(facts),
         _wrong_plane(facts, use),
@@ -47,6 +58,15 @@ def _wrong_modality(facts: StackFacts, use: IntendedUse) -> Reason | None:
         return None
     return Reason(
         "wrong_modality", f"Modality is {facts.modality or 'missing'}, not {' or '.join(use.modality)}."
+    )
+
+
+def _wrong_sop_class(facts: StackFacts) -> Reason | None:
+    """A screenshot or a converted image may call itself MR; its values are not those of the scanner."""
+    if facts.sop_class_uid in MR_IMAGE_CLASSES:
+        return None
+    return Reason(
+        "wrong_sop_class", f"The SOP class {facts.sop_class_uid or '(missing)'} is not one of MR images."
     )
 
 

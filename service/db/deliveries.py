@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, exists, select, update
+from sqlalchemy.orm import Session, aliased
 
-from service.core.status import DeliveryState, OutputKind
+from service.core.status import AnalysisState, DeliveryState, OutputKind
+from service.db.leases import Lease
 from service.db.ledger import add_event
-from service.db.queries import Lease
-from service.db.tables import Delivery, Output
+from service.db.tables import Analysis, Delivery, Output
 from service.errors import Reason
 
 SUPERSEDED = Reason("superseded", "A newer result took the place of this one before it was sent.")
@@ -87,15 +87,24 @@ def plan(
     return made
 
 
-def drop_unsent(
-    session: Session, analysis_ids: Sequence[int], *, keep: frozenset[str], now: datetime
-) -> None:
-    """Give up what superseded results still had to send, except objects that are in the new result too."""
+def _is_current() -> ColumnElement[bool]:
+    """Whether the output of the statement, or the same object in another result, is superseded by none."""
+    same, owner = aliased(Output), aliased(Analysis)
+    return exists(
+        select(same.id)
+        .join(owner, same.analysis_id == owner.id)
+        .where(same.sop_instance_uid == Output.sop_instance_uid, owner.state != AnalysisState.SUPERSEDED)
+        .correlate(Output)
+    )
+
+
+def drop_unsent(session: Session, analysis_ids: Sequence[int], *, now: datetime) -> None:
+    """Give up what superseded results still had to send, except objects that a current result has too."""
     if not analysis_ids:
         return
-    stale = select(Output.id).where(
-        Output.analysis_id.in_(analysis_ids), Output.sop_instance_uid.not_in(keep)
-    )
+    theirs = aliased(Output)
+    uids = select(theirs.sop_instance_uid).where(theirs.analysis_id.in_(analysis_ids))
+    stale = select(Output.id).where(Output.sop_instance_uid.in_(uids), ~_is_current())
     session.execute(
         update(Delivery)
         .where(Delivery.output_id.in_(stale), Delivery.state == DeliveryState.PENDING)
@@ -105,6 +114,7 @@ def drop_unsent(
             error_code=SUPERSEDED.code,
             error_text=SUPERSEDED.text,
         )
+        .execution_options(synchronize_session=False)
     )
     for analysis_id in analysis_ids:
         add_event(session, "unsent_dropped", at=now, analysis_id=analysis_id)
@@ -121,6 +131,7 @@ def due(
             Delivery.state == DeliveryState.PENDING,
             Delivery.next_at <= now,
             Delivery.peer.in_(peers),
+            _is_current(),
         )
         .order_by(Delivery.next_at, Delivery.id)
         .limit(limit)
@@ -141,7 +152,7 @@ def whereto(session: Session, delivery_id: int) -> tuple[int, str] | None:
 
 def claim_deliveries(session: Session, analysis_id: int, *, peer: str, now: datetime) -> list[Parcel]:
     """Take everything of one result that is due for one peer; empty when another worker has it."""
-    outputs = select(Output.id).where(Output.analysis_id == analysis_id)
+    outputs = select(Output.id).where(Output.analysis_id == analysis_id, _is_current())
     taken = session.execute(
         update(Delivery)
         .where(
@@ -210,9 +221,15 @@ def mark_sent(session: Session, parcel: Parcel, *, status: int, now: datetime) -
 
 def mark_retry(
     session: Session, lease: Parcel | Lease, *, status: int | None, reason: Reason, next_at: datetime
-) -> bool:
-    """It did not arrive and is tried again at ``next_at``."""
-    return _settle(
+) -> DeliveryState | None:
+    """It did not arrive, and is tried again at ``next_at`` unless a newer result took its place.
+
+    Returns what became of it, or None if it is held no longer.
+    """
+    if not _still_current(session, lease.id):
+        dead = mark_dead(session, lease, status=status, reason=SUPERSEDED)
+        return DeliveryState.DEAD if dead else None
+    pending = _settle(
         session,
         lease,
         state=DeliveryState.PENDING,
@@ -221,6 +238,23 @@ def mark_retry(
         error_text=reason.text,
         next_at=next_at,
     )
+    return DeliveryState.PENDING if pending else None
+
+
+def _still_current(session: Session, delivery_id: int) -> bool:
+    """Whether a current result has the object of this delivery; no result of it is superseded meanwhile.
+
+    The lock makes this and a newer result that is being published take turns, so that one sees the other.
+    """
+    uid = select(Output.sop_instance_uid).join(Delivery).where(Delivery.id == delivery_id).scalar_subquery()
+    session.execute(
+        select(Analysis.id)
+        .join(Output)
+        .where(Output.sop_instance_uid == uid)
+        .with_for_update(read=True, of=Analysis)
+    ).all()
+    current = select(Output.id).join(Delivery).where(Delivery.id == delivery_id, _is_current())
+    return session.execute(current).scalar_one_or_none() is not None
 
 
 def mark_dead(session: Session, lease: Parcel | Lease, *, status: int | None, reason: Reason) -> bool:

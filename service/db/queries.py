@@ -12,6 +12,8 @@ from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.core.status import TERMINAL, AnalysisState, OutputKind
+from service.db.deliveries import drop_unsent
+from service.db.leases import Lease
 from service.db.ledger import add_event
 from service.db.tables import Analysis, AnalysisInput, Output
 from service.errors import LeaseLost, Reason
@@ -54,15 +56,6 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lease:
-    """One running analysis or delivery, and how far its heartbeat got."""
-
-    id: int
-    attempt: int
-    heartbeat: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Earlier:
     """An older analysis of the same stack, and its objects."""
 
@@ -72,6 +65,8 @@ class Earlier:
     object_uids: frozenset[str]
     #: SOP instance UID of its SR, if it had one.
     report_uid: str | None
+    #: SOP instance UID of the SR that it took the place of, as its finding says.
+    supersedes: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +90,8 @@ def make_ready(
     """Make one READY analysis for each stack that was not analysed in this form; return their ids.
 
     Earlier analyses that did not start are superseded at once, and so are those of stacks that are no
-    longer there; a finished one stays current until its successor is published.
+    longer there, with what they had not sent; a finished one stays current until its successor is
+    published.
     """
     made = []
     for stack in stacks:
@@ -105,6 +101,7 @@ def make_ready(
         made.append(_add_version(session, study_id, series_id, stack, after=latest, now=now))
     gone = _gone(session, series_id, {stack.stack for stack in stacks})
     supersede(session, gone, now=now)
+    drop_unsent(session, gone, now=now)
     return made
 
 
@@ -321,6 +318,7 @@ def _earlier(session: Session, analysis: Analysis) -> Earlier:
         input_digest=analysis.input_digest,
         object_uids=frozenset(row.sop_instance_uid for row in outputs),
         report_uid=next((row.sop_instance_uid for row in outputs if row.kind == OutputKind.SR), None),
+        supersedes=(analysis.finding or {}).get("supersedes"),
     )
 
 

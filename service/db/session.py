@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import StaticPool
 
@@ -119,23 +119,37 @@ def _config(url: str) -> Config:
     return config
 
 
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """Tell what is wrong with the database in one sentence, in which no address and no password stands."""
+    try:
+        yield
+    except OperationalError as error:
+        raise ConfigurationError("The database cannot be reached.", reason="database_unreachable") from error
+    except (SQLAlchemyError, OSError) as error:
+        raise ConfigurationError(
+            "The database cannot be used: its address, file or content is not what it should be.",
+            reason="database_unusable",
+        ) from error
+
+
 def upgrade(url: str) -> str:
     """Bring the database to the revision of this program, and return that revision."""
     config = _config(url)
-    command.upgrade(config, "head")
+    with _told_plainly():
+        command.upgrade(config, "head")
     return str(ScriptDirectory.from_config(config).get_current_head())
 
 
 def revision(url: str) -> str | None:
     """The revision that the database is at, None when it is empty."""
-    engine = make_engine(url)
-    try:
-        with engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
-    except OperationalError as error:
-        raise ConfigurationError("The database cannot be reached.", reason="database_unreachable") from error
-    finally:
-        engine.dispose()
+    with _told_plainly():
+        engine = make_engine(url)
+        try:
+            with engine.connect() as connection:
+                return MigrationContext.configure(connection).get_current_revision()
+        finally:
+            engine.dispose()
 
 
 def require_current(url: str) -> None:

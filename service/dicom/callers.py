@@ -35,15 +35,24 @@ class Admission:
     rejection: Rejection | None
 
 
-#: Who is let in from this machine itself while no peer is configured.
+#: Who is let in from this machine itself without being listed.
 LOOPBACK = Caller(name="loopback", ae_title="", host="127.0.0.0/8")
 
 
 class CallerList:
     """The allow-list."""
 
-    def __init__(self, callers: Sequence[Caller], *, ae_title: str, resolve: Resolve | None = None) -> None:
+    def __init__(
+        self,
+        callers: Sequence[Caller],
+        *,
+        ae_title: str,
+        loopback: bool | None = None,
+        resolve: Resolve | None = None,
+    ) -> None:
+        """``loopback``: whether this machine itself may send unlisted; None: while nobody is listed."""
         self._callers = tuple(callers)
+        self._loopback = not self._callers if loopback is None else loopback
         self._ae_title = ae_title.strip()
         self._resolve = resolve or _CachedResolver()
 
@@ -52,12 +61,12 @@ class CallerList:
         if called_ae.strip() != self._ae_title:
             return Admission(caller=None, rejection="called_ae_unknown")
         plain = plain_address(address)
+        admission = self._admit_listed(calling_ae.strip(), plain)
+        if admission.caller is None and self._loopback and ipaddress.ip_address(plain).is_loopback:
+            return Admission(caller=LOOPBACK, rejection=None)
         if not self._callers:
-            local = ipaddress.ip_address(plain).is_loopback
-            return Admission(
-                caller=LOOPBACK if local else None, rejection=None if local else "address_unknown"
-            )
-        return self._admit_listed(calling_ae.strip(), plain)
+            return Admission(caller=None, rejection="address_unknown")
+        return admission
 
     def _admit_listed(self, calling_ae: str, address: str) -> Admission:
         """The first peer with this title at this address that may send."""

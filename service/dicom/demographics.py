@@ -19,6 +19,9 @@ DUMMY_BIRTH_DATES: Final = {
     "18581117",
     "99991231",
 }
+#: A date of another year is a placeholder or a slip of the pen. Chosen by us: MR is younger than its
+#: first century, and the earliest dummy birth dates in use lie in the 19th; far from where dates overflow.
+PLAUSIBLE_YEARS: Final = range(1800, 2201)
 #: Mean Gregorian year.
 DAYS_PER_YEAR: Final = 365.2425
 #: PatientAge (PS3.5 6.2, AS), and the spellings found in the wild.
@@ -45,9 +48,9 @@ def read_person(attributes: Attributes) -> Person:
 
 
 def parse_date(text: str) -> date | None:
-    """A DICOM date, also in the old spelling with points or with hyphens."""
+    """A DICOM date of a plausible year, also in the old spelling with points or with hyphens."""
     digits = re.sub(r"[.\-/]", "", text.strip())
-    if not re.fullmatch(r"\d{8}", digits):
+    if not re.fullmatch(r"\d{8}", digits) or int(digits[:4]) not in PLAUSIBLE_YEARS:
         return None
     try:
         return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))

@@ -133,7 +133,7 @@ def _frame(path: Path, header: Header, attributes: Attributes, number: int | Non
         ref=FrameRef(path=path, frame=number, sop_instance_uid=sop_uid),
         study_uid=required_uid(attributes, "StudyInstanceUID"),
         series_uid=required_uid(attributes, "SeriesInstanceUID"),
-        sop_class_uid=attributes.text("SOPClassUID"),
+        sop_class_uid=required_uid(attributes, "SOPClassUID"),
         frame_of_reference_uid=attributes.text("FrameOfReferenceUID") or None,
         transfer_syntax_uid=header.transfer_syntax_uid,
         geometry=geometry,
@@ -144,8 +144,8 @@ def _frame(path: Path, header: Header, attributes: Attributes, number: int | Non
 
 
 def required_uid(attributes: Attributes, keyword: str) -> str:
-    """A UID that may name a row or a file; UnreadableSeries where it is absent or malformed."""
-    text = attributes.text(keyword).rstrip("\0")
+    """A UID that may name a row or a file; UnreadableSeries where it is absent, malformed or several."""
+    text = "\\".join(attributes.texts(keyword)).rstrip("\0")
     if not text:
         raise UnreadableSeries(f"{keyword} is missing.", reason="no_identity")
     if len(text) > UID_LENGTH or not UID_PATTERN.fullmatch(text):

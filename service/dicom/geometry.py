@@ -1,5 +1,6 @@
 """Where one frame lies in the patient."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,15 @@ from service.errors import UnreadableSeries
 DIRECTION_TOLERANCE: Final = 1e-3
 #: A slice of more rows or columns is refused: larger than any MR matrix in use, chosen by us.
 LARGEST_MATRIX: Final = 4096
+#: A position farther from the scanner's origin is no position. Chosen by us, because bores are 2 m long
+#: and tables move as far: five times that leaves room for any origin.
+FARTHEST_MM: Final = 1e4
+#: Nearest and farthest rows or columns of pixels. Chosen by us, because clinical MR lies between 0.2 and
+#: 4 mm; four times finer up to more than twice as coarse is let pass.
+PIXEL_SPACINGS_MM: Final = (0.05, 10.0)
+#: Longest side of an image, and thickest slice. Chosen by us, because no field of view is longer than a
+#: person.
+LONGEST_MM: Final = 2000.0
 #: Farther from an axis than this no plane's name fits: at 45 degrees the next plane is as near. Chosen
 #: by us; angled axial slices along the lumbosacral disc stay below it.
 OBLIQUE_BEYOND_DEGREES: Final = 45.0
@@ -50,8 +60,7 @@ def read_geometry(attributes: Attributes) -> FrameGeometry:
             reason="no_geometry",
         )
     column_direction, row_direction = _directions(orientation)
-    if min(spacing) <= 0:
-        raise UnreadableSeries("PixelSpacing is not positive.", reason="bad_geometry")
+    _require_plausible(position, spacing, (rows, columns))
     thickness = attributes.number("SliceThickness")
     return FrameGeometry(
         position_mm=np.array(position),
@@ -60,16 +69,33 @@ def read_geometry(attributes: Attributes) -> FrameGeometry:
         pixel_spacing_mm=(spacing[0], spacing[1]),
         rows=rows,
         columns=columns,
-        slice_thickness_mm=thickness if thickness and thickness > 0 else None,
+        slice_thickness_mm=thickness if thickness and 0 < thickness <= LONGEST_MM else None,
     )
+
+
+def _require_plausible(
+    position: tuple[float, ...], spacing: tuple[float, ...], matrix: tuple[int, int]
+) -> None:
+    """Refuse lengths that no scanner images, so that nothing computed from them is senseless or overflows."""
+    if math.hypot(*position) > FARTHEST_MM:
+        raise UnreadableSeries("ImagePositionPatient is too far away to be true.", reason="bad_geometry")
+    low, high = PIXEL_SPACINGS_MM
+    if not low <= min(spacing) <= max(spacing) <= high:
+        raise UnreadableSeries(f"PixelSpacing is not from {low} to {high} mm.", reason="bad_geometry")
+    if max(count * step for count, step in zip(matrix, spacing, strict=True)) > LONGEST_MM:
+        raise UnreadableSeries(
+            f"The image is longer than {LONGEST_MM:.0f} mm by its matrix and PixelSpacing.",
+            reason="bad_geometry",
+        )
 
 
 def _directions(orientation: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """ImageOrientationPatient as two unit vectors."""
+    # math.hypot does not overflow, and the product below is taken of unit vectors only.
+    lengths = math.hypot(*orientation[:3]), math.hypot(*orientation[3:])
+    unit = max(abs(length - 1.0) for length in lengths) <= DIRECTION_TOLERANCE
     column, row = np.array(orientation[:3]), np.array(orientation[3:])
-    lengths = np.linalg.norm(column), np.linalg.norm(row)
-    crooked = abs(float(np.dot(column, row))) > DIRECTION_TOLERANCE
-    if crooked or max(abs(length - 1.0) for length in lengths) > DIRECTION_TOLERANCE:
+    if not unit or abs(float(np.dot(column, row))) > DIRECTION_TOLERANCE:
         raise UnreadableSeries(
             "ImageOrientationPatient is not two perpendicular unit vectors.", reason="bad_geometry"
         )

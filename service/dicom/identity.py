@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 
 import service
 from service.core.status import OutputKind
+from service.dicom.headers import Attributes
 
 MANUFACTURER: Final = "myoscreen"
 #: Every SeriesDescription of ours begins with this.
@@ -82,10 +83,13 @@ def tracking_uid(identity: ObjectIdentity, name: str) -> str:
 
 
 def is_own_result(dataset: Dataset) -> bool:
-    """Whether this service made the object, so that it is not analysed when a PACS sends it back."""
-    description = str(dataset.get("SeriesDescription") or "")
-    maker = str(dataset.get("Manufacturer") or "")
-    return maker == MANUFACTURER and description.upper().startswith(SERIES_PREFIX)
+    """Whether this service made the object, so that it is not analysed when a PACS sends it back.
+
+    Never raises: a value that cannot be read is not one that we wrote.
+    """
+    attributes = Attributes((dataset,))
+    ours = attributes.text("Manufacturer") == MANUFACTURER
+    return ours and attributes.code("SeriesDescription").startswith(SERIES_PREFIX)
 
 
 IMPLEMENTATION_CLASS_UID: Final = uid("implementation class")

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from service.core.series import Region
-from service.dicom.contrast import image_types
+from service.dicom.contrast import dixon_part, image_types
 from service.dicom.headers import Attributes
 
 #: BodyPartExamined (PS3.16 Annex L, and what scanners write).
@@ -65,9 +65,9 @@ LOCALIZER_WORDS: Final = re.compile(
 
 
 def is_derived(attributes: Attributes) -> bool:
-    """Whether the image was reformatted, projected or subtracted.
+    r"""Whether the image was reformatted, projected, subtracted or otherwise made from other images.
 
-    DERIVED alone says little: Dixon water and fat images and converted series carry it too.
+    DERIVED\PRIMARY alone says little: Dixon water and fat images and converted series carry it too.
     """
     types = image_types(attributes)
     if DERIVED_TOKENS.intersection(types):
@@ -77,8 +77,15 @@ def is_derived(attributes: Attributes) -> bool:
     technique = attributes.code("VolumeBasedCalculationTechnique")
     if technique not in ("", "NONE", "MIXED"):
         return True
+    if types[:2] == ("DERIVED", "SECONDARY") and not _is_dixon(attributes):
+        return True
     how = attributes.code("DerivationDescription")
     return types[:1] == ("DERIVED",) and "MEDCOM RESAMPLED" in how
+
+
+def _is_dixon(attributes: Attributes) -> bool:
+    """Whether ImageType names a part of a Dixon acquisition, which some scanners call SECONDARY."""
+    return dixon_part(attributes) is not None or any("DIXON" in t for t in image_types(attributes))
 
 
 def is_localizer(attributes: Attributes) -> bool:

@@ -1,5 +1,6 @@
 """Pixels of a stack as one volume, whatever way they were encoded."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,12 @@ PIXEL_TAGS: Final = (
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "DirectoryRecordSequence"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
+#: A larger volume is refused: 1 GiB of float32. Chosen by us, because 64 slices of a 2048 matrix fit,
+#: which no axial stack of the spine comes near.
+LARGEST_VOXELS: Final = 2**28
+#: A larger magnitude after the rescale is refused. Chosen by us, because the squares of as many values
+#: as a volume may have still add up to a float32 (2**28 * 1e24 < 3e38), and 16 bits need 1e5.
+LARGEST_VALUE: Final = 1e12
 #: Read straight from the file; everything else goes through a decoder.
 NATIVE_SYNTAXES: Final = {ImplicitVRLittleEndian, ExplicitVRLittleEndian}
 
@@ -94,8 +101,10 @@ def read_volume(stack: Stack) -> Volume:
 
     MONOCHROME1 is turned round, so that larger is always brighter. Raises UnreadableSeries with the
     reason ``truncated_pixels``, ``undecodable_pixels``, ``unsupported_photometric``,
-    ``unsupported_pixel_format``, ``shape_mismatch`` or ``io_error``.
+    ``unsupported_pixel_format``, ``bad_rescale``, ``shape_mismatch``, ``too_large`` or ``io_error``.
     """
+    if math.prod(stack.grid.shape) > LARGEST_VOXELS:
+        raise UnreadableSeries("The stack has too many voxels.", reason="too_large")
     values = np.empty(stack.grid.shape, dtype=np.float32)
     by_path: dict[Path, list[tuple[int, int]]] = defaultdict(list)
     for index, ref in enumerate(stack.frames):
@@ -187,8 +196,14 @@ def _rescaled(frame: NDArray[Any], pixel_format: PixelFormat, attributes: Attrib
     if pixel_format.inverted:
         values = np.float32(-1 if pixel_format.signed else 2**pixel_format.bits_stored - 1) - values
     slope, intercept = attributes.number("RescaleSlope"), attributes.number("RescaleIntercept")
-    if slope not in (None, 0.0, 1.0):
-        values *= np.float32(slope)
-    if intercept:
-        values += np.float32(intercept)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if slope not in (None, 0.0, 1.0):
+            values *= np.float32(slope)
+        if intercept:
+            values += np.float32(intercept)
+    # Not-a-number fails every comparison.
+    if not (values.min() >= -LARGEST_VALUE and values.max() <= LARGEST_VALUE):
+        raise UnreadableSeries(
+            "RescaleSlope or RescaleIntercept gives senseless pixel values.", reason="bad_rescale"
+        )
     return values

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -23,8 +24,8 @@ from service.core.volume import Grid
 from service.dicom.contrast import read_contrast
 from service.dicom.demographics import read_person
 from service.dicom.frames import SCAN_TAGS, HeaderFrame, read_frames
-from service.dicom.geometry import plane_of, stack_normal, tilt_degrees
-from service.dicom.grouping import split_into_stacks
+from service.dicom.geometry import FrameGeometry, plane_of, stack_normal, tilt_degrees
+from service.dicom.grouping import offset_mm, split_into_stacks
 from service.dicom.headers import Attributes, Header, quiet, read_header
 from service.dicom.instance import LONG_TEXT, SHORT_TEXT, InstanceIdentity, read_identity, read_study
 from service.dicom.kinds import is_derived, is_localizer, read_region
@@ -58,7 +59,7 @@ PHANTOM_MANUFACTURER: Final = "myoscreen phantom"
 
 @quiet()
 def scan(paths: Sequence[Path]) -> Scan:
-    """Sort files into stacks by their headers; what is no image is listed with its reason.
+    """Sort files into stacks by their headers; what is part of no stack is listed with its reason.
 
     The result does not depend on the order of the paths. A DICOMDIR is passed over in silence.
     """
@@ -78,11 +79,14 @@ def scan(paths: Sequence[Path]) -> Scan:
     by_series: dict[str, list[HeaderFrame]] = defaultdict(list)
     for frame in frames:
         by_series[frame.series_uid].append(frame)
-    stacks = [
-        _stack(number, members)
-        for series_uid in sorted(by_series)
-        for number, members in enumerate(split_into_stacks(by_series[series_uid]))
-    ]
+    stacks: list[Stack] = []
+    for series_uid in sorted(by_series):
+        for number, members in enumerate(split_into_stacks(by_series[series_uid])):
+            try:
+                stacks.append(_stack(number, members))
+            except UnreadableSeries as error:
+                log.info("stack_unreadable", extra={"code": error.reason.code})
+                unreadable += _unreadable_members(members, error.reason)
     return Scan(stacks=tuple(stacks), unreadable=tuple(unreadable))
 
 
@@ -108,12 +112,25 @@ def _unreadable(path: Path, attributes: Attributes, reason: Reason) -> Unreadabl
     )
 
 
+def _unreadable_members(frames: list[HeaderFrame], reason: Reason) -> list[UnreadableFile]:
+    """The files of frames that cannot form a stack, each once."""
+    attributes = {frame.ref.path: frame.attributes for frame in frames}
+    return [_unreadable(path, attributes[path], reason) for path in sorted(attributes)]
+
+
 def _stack(number: int, frames: list[HeaderFrame]) -> Stack:
-    """The frames of one stack, already in order, with what their headers say."""
-    grid = _grid(frames)
+    """The frames of one stack with what their headers say, in order along the normal of its grid.
+
+    Directions may differ a little from frame to frame; one frame's stand for all, in the order of the
+    frames as in the grid, for along another normal the order may be another.
+    """
+    geometry = frames[0].geometry
+    normal = stack_normal(geometry)
+    frames = sorted(frames, key=lambda frame: offset_mm(frame, normal))
+    grid = _grid(frames, geometry)
     attributes = frames[0].attributes
     return Stack(
-        facts=_facts(number, frames, grid),
+        facts=_facts(number, frames, grid, normal),
         grid=grid,
         newest_time=newest_time(frame.attributes for frame in frames),
         frames=tuple(frame.ref for frame in frames),
@@ -121,9 +138,8 @@ def _stack(number: int, frames: list[HeaderFrame]) -> Stack:
     )
 
 
-def _grid(frames: list[HeaderFrame]) -> Grid:
+def _grid(frames: list[HeaderFrame], geometry: FrameGeometry) -> Grid:
     """Positions from ImagePositionPatient alone; other attributes about spacing are often wrong."""
-    geometry = frames[0].geometry
     return Grid(
         origins_mm=np.array([frame.geometry.position_mm for frame in frames]),
         column_direction=geometry.column_direction,
@@ -135,11 +151,10 @@ def _grid(frames: list[HeaderFrame]) -> Grid:
     )
 
 
-def _facts(number: int, frames: list[HeaderFrame], grid: Grid) -> StackFacts:
+def _facts(number: int, frames: list[HeaderFrame], grid: Grid, normal: NDArray[np.float64]) -> StackFacts:
     """What the headers say of a stack and of the person in it."""
     first = frames[0]
     attributes = first.attributes
-    normal = stack_normal(first.geometry)
     contrast = read_contrast(attributes)
     region, region_evidence = read_region(attributes)
     return StackFacts(

@@ -21,6 +21,12 @@ log = logging.getLogger(__name__)
 PREFERENCE = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
 
 
+#: TF32 would make "fp32" untrue, and a search for the fastest kernel could choose another one each time.
+PROVIDER_OPTIONS = {
+    "CUDAExecutionProvider": {"use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT"},
+}
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Segmentation:
     """The answer of a network, on the source grid."""
@@ -86,8 +92,10 @@ class OnnxSegmenter:
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
         """Labels from the averaged, the plain and the mirrored answer, at the size of ``image``."""
         rule = self.card.input.normalisation
-        scale = stack_scale if rule.scope == "stack" else prepare.positive_percentile(image, rule.percentile)
-        small = prepare.normalise(prepare.resample(image, shape, blur=True), scale, rule.clip)
+        small = prepare.resample(image, shape, blur=True)
+        # Of the slice as the network sees it, which is how the training slices were scaled.
+        scale = stack_scale if rule.scope == "stack" else prepare.positive_percentile(small, rule.percentile)
+        small = prepare.normalise(small, scale, rule.clip)
         plain = self._probabilities(small)
         if self.card.input.tta == "none":
             labels = self._labels(plain, image.shape)
@@ -136,10 +144,11 @@ def _session(card: Card, providers: tuple[str, ...], threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    chosen = [(name, PROVIDER_OPTIONS.get(name, {})) for name in wanted]
     with warnings.catch_warnings():
         # A provider that is not installed is warned about here and judged by the session below.
         warnings.simplefilter("ignore", UserWarning)
-        session = ort.InferenceSession(str(card.path), sess_options=options, providers=list(wanted))
+        session = ort.InferenceSession(str(card.path), sess_options=options, providers=chosen)
     session.disable_fallback()
     return session
 

@@ -41,12 +41,14 @@ from service.dicom.series import Stack, read_volume
 from service.errors import NotAssessable, NotEligible, Reason, UnreadableSeries
 from service.inference.card import Card, read_card
 from service.inference.segmenter import OnnxSegmenter, Segmentation, Segmenter
-from service.pipeline.publish import write_objects
+from service.pipeline.publish import OBJECT_NAMES, PICTURE_NAMES, write_objects
 from service.pipeline.references import read_norms, read_policy
 
 log = logging.getLogger(__name__)
 
 FINDING_NAME = "finding.json"
+#: Every file that an analysis may write, the finding first.
+RESULT_NAMES = (FINDING_NAME, *OBJECT_NAMES, *PICTURE_NAMES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +110,9 @@ def analyse_stack(
     The same images, network, norms and ``at`` give the same bytes. Not eligible and not assessable
     are results; only faults of the installation raise.
     """
+    remove_former_result(out)
     clock = _Clock()
-    finding = _blank(stack, workshop, supersedes)
+    finding = blank_finding(stack, workshop, supersedes)
     reasons = reasons_not_eligible(stack.facts, workshop.card.intended_use)
     if reasons:
         return _finish(replace(finding, status="not_eligible", reasons=reasons), (), clock, out)
@@ -253,7 +256,7 @@ def _definition(card: Card, method: str | None) -> Definition:
     )
 
 
-def _blank(stack: Stack, workshop: Workshop, supersedes: str | None) -> Finding:
+def blank_finding(stack: Stack, workshop: Workshop, supersedes: str | None) -> Finding:
     """The finding before anything was measured."""
     facts, card = stack.facts, workshop.card
     return Finding(
@@ -319,6 +322,12 @@ def _digest(parts: list[str]) -> str:
     return hashlib.sha256("\x1f".join(parts).encode("utf-8")).hexdigest()
 
 
+def remove_former_result(out: Path) -> None:
+    """Nothing of a former result may lie beside this one; the finding goes first, so none is half old."""
+    for name in RESULT_NAMES:
+        (out / name).unlink(missing_ok=True)
+
+
 def _finish(finding: Finding, written: tuple[Written, ...], clock: "_Clock", out: Path) -> Result:
     """Write finding.json last, so that a folder with one is whole."""
     outputs = tuple(
@@ -326,9 +335,14 @@ def _finish(finding: Finding, written: tuple[Written, ...], clock: "_Clock", out
         for item in written
     )
     complete = replace(finding, outputs=outputs)
-    text = json.dumps(complete.as_dict(), indent=2, ensure_ascii=False)
-    files.write_atomically(out / FINDING_NAME, (text + "\n").encode("utf-8"))
+    write_finding(complete, out)
     return Result(finding=complete, written=written, seconds=clock.seconds)
+
+
+def write_finding(finding: Finding, out: Path) -> None:
+    """Write finding.json in one step; a number that is none would be a fault, not a value."""
+    text = json.dumps(finding.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+    files.write_atomically(out / FINDING_NAME, (text + "\n").encode("utf-8"))
 
 
 class _Clock:

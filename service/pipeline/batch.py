@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,9 +17,20 @@ from service.core.eligibility import reasons_not_eligible
 from service.core.finding import Finding
 from service.dicom.series import Scan, Stack, scan
 from service.errors import Reason
-from service.pipeline.analyse import FINDING_NAME, Workshop, analyse_stack
+from service.pipeline.analyse import (
+    FINDING_NAME,
+    Workshop,
+    analyse_stack,
+    blank_finding,
+    remove_former_result,
+    write_finding,
+)
+
+log = logging.getLogger(__name__)
 
 OUTCOMES_NAME = "outcomes.json"
+#: Reason code of a fault that nobody foresaw.
+INTERNAL_FAULT = "internal_fault"
 #: Columns of the table; measures are those of both sides together.
 TABLE_COLUMNS = (
     "input",
@@ -59,11 +71,16 @@ class Outcome:
     reasons: tuple[Reason, ...]
 
 
-def find_files(paths: Iterable[Path]) -> list[Path]:
-    """Every file at or below the paths, in a fixed order."""
-    return sorted(
-        {file for path in paths for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()}
-    )
+def find_files(paths: Iterable[Path], *, without: Path | None = None) -> list[Path]:
+    """Every file at or below the paths but not below ``without``, in a fixed order."""
+    roots = [path.resolve() for path in paths]
+    found = {
+        file for root in roots for file in ([root] if root.is_file() else root.rglob("*")) if file.is_file()
+    }
+    aside = None if without is None else without.resolve()
+    if aside is not None and not any(root.is_relative_to(aside) for root in roots):
+        found = {file for file in found if not file.is_relative_to(aside)}
+    return sorted(found)
 
 
 def analyse_paths(
@@ -75,11 +92,13 @@ def analyse_paths(
     """
     files.make_private_dir(out)
     workshop = make_workshop()
-    found = scan(find_files(paths))
+    found = scan(find_files(paths, without=out))
     eligible = [
         stack for stack in found.stacks if not reasons_not_eligible(stack.facts, workshop.card.intended_use)
     ]
     folders = _folders(eligible, out)
+    if len(eligible) > 1:
+        remove_former_result(out)
     outcomes = _unreadable(found) + _not_eligible(found, eligible, workshop)
     if not eligible:
         _write_reasons(outcomes, found, workshop, out)
@@ -123,7 +142,7 @@ def _run(
         files.make_private_dir(folder)
     if jobs <= 1 or len(waiting) <= 1:
         for stack, folder in waiting:
-            analyse_stack(stack, workshop, at=stack.newest_time, out=folder)
+            _analyse(stack, workshop, folder)
         return
     with ProcessPoolExecutor(
         jobs, mp_context=get_context("spawn"), initializer=_open_workshop, initargs=(make_workshop,)
@@ -140,22 +159,34 @@ def _open_workshop(make_workshop: WorkshopMaker) -> None:
 
 
 def _analyse_in_child(stack: Stack, folder: Path) -> None:
-    analyse_stack(stack, _child_workshop[0], at=stack.newest_time, out=folder)
+    _analyse(stack, _child_workshop[0], folder)
+
+
+def _analyse(stack: Stack, workshop: Workshop, folder: Path) -> None:
+    """Analyse one stack; a fault in it is its own outcome and never costs the other stacks theirs."""
+    try:
+        analyse_stack(stack, workshop, at=stack.newest_time, out=folder)
+    except Exception as error:
+        log.exception("analysis_failed", extra={"code": INTERNAL_FAULT})
+        remove_former_result(folder)
+        reason = Reason(INTERNAL_FAULT, f"{type(error).__name__} in the analysis.")
+        write_finding(replace(_empty_finding(), reasons=(reason,)), folder)
 
 
 def _is_done(stack: Stack, folder: Path, workshop: Workshop) -> bool:
-    """Whether ``folder`` holds a whole result of the same stack by the same network and program."""
-    path = folder / FINDING_NAME
-    if not path.is_file():
+    """Whether ``folder`` holds a whole result of the same stack, made in the same way."""
+    try:
+        found = json.loads((folder / FINDING_NAME).read_text("utf-8"))
+        series = found["series"]
+        made = [series["inputs"], series["slices"], found["model"], found["norms"], found["policy"]]
+        whole = all((folder / output["path"]).is_file() for output in found["outputs"])
+        same_software = found["software"] == workshop.software
+    except (OSError, ValueError, TypeError, KeyError):
         return False
-    found = json.loads(path.read_text("utf-8"))
-    series, model = found.get("series") or {}, found.get("model") or {}
-    expected = {"role": "image", "series_uid": stack.facts.series_uid, "stack": stack.facts.stack}
-    return (
-        series.get("inputs") == [expected]
-        and model.get("sha256") == workshop.card.sha256
-        and found.get("software") == workshop.software
-    )
+    inputs = [{"role": "image", "series_uid": stack.facts.series_uid, "stack": stack.facts.stack}]
+    expected = blank_finding(stack, workshop, None).as_dict()
+    same_way = [inputs, stack.facts.slices, expected["model"], list(expected["norms"]), expected["policy"]]
+    return whole and same_software and made == same_way
 
 
 def _unreadable(found: Scan) -> list[Outcome]:
@@ -196,8 +227,7 @@ def _write_reasons(outcomes: list[Outcome], found: Scan, workshop: Workshop, out
     reasons = {reason.code: reason for outcome in outcomes for reason in outcome.reasons}
     nothing = Reason("no_images", "There are no DICOM images here.")
     finding = replace(_empty_finding(), reasons=tuple(reasons.values()) or (nothing,))
-    text = json.dumps(finding.as_dict(), indent=2, ensure_ascii=False)
-    files.write_atomically(out / FINDING_NAME, (text + "\n").encode("utf-8"))
+    write_finding(finding, out)
 
 
 def _empty_finding() -> Finding:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from service.core.status import OutputKind
+from service.core.status import DeliveryState, OutputKind
 from service.db import deliveries, ledger, people
 from service.db.deliveries import Parcel
 from service.db.session import Sessions
@@ -151,9 +151,11 @@ def _record(
                 dead += deliveries.mark_dead(session, parcel, status=status, reason=answer.reason)
             else:
                 next_at = now + wait(parcel.attempt, terms)
-                retried += deliveries.mark_retry(
+                state = deliveries.mark_retry(
                     session, parcel, status=status, reason=answer.reason, next_at=next_at
                 )
+                retried += state is DeliveryState.PENDING
+                dead += state is DeliveryState.DEAD
         detail = {
             "peer": destination.name,
             "sent": sent,

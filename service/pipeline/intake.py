@@ -12,7 +12,7 @@ from service.db import ledger, queries
 from service.db.ledger import InstanceFacts, OpenSeries, Recorded, StudyFacts
 from service.db.session import Sessions, reading
 from service.dicom.scp import Received, Refused, Rejected
-from service.dicom.series import Stack, scan
+from service.dicom.series import Scan, Stack, scan
 from service.dicom.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -31,17 +31,17 @@ class Closing:
 
 
 class Holes:
-    """Series that were found to have holes, so that their headers are not read again every second."""
+    """Series found to have holes or unreadable, so that their headers are not read again every second."""
 
     def __init__(self) -> None:
         self._seen: dict[int, datetime] = {}
 
     def known(self, series: OpenSeries) -> bool:
-        """Whether nothing arrived since holes were found."""
+        """Whether nothing arrived since it was found so."""
         return self._seen.get(series.id) == series.last_at
 
     def remember(self, series: OpenSeries) -> None:
-        """Keep in mind that this series has holes as it is."""
+        """Keep in mind that this series need not be read again as it is."""
         self._seen[series.id] = series.last_at
 
     def forget_others(self, series_ids: set[int]) -> None:
@@ -125,7 +125,8 @@ def close_series(
 ) -> list[int]:
     """Close the series that are complete, and return the analyses that became ready.
 
-    Headers are read outside any transaction; a series that changed meanwhile waits for the next time.
+    Headers are read outside any transaction; a series that changed meanwhile waits for the next time, and
+    so does one that cannot be closed now: it never holds up the others.
     """
     holes = holes or Holes()
     with reading(sessions) as session:
@@ -134,27 +135,27 @@ def close_series(
     ready: list[int] = []
     for series in found:
         capped = series.since <= now - closing.hard_cap
-        if capped or not holes.known(series):
+        if not capped and holes.known(series):
+            continue
+        try:
             ready += _close(sessions, spool, series, now=now, capped=capped, holes=holes)
+        except Exception:  # This series is tried again next time; the others must not wait for it.
+            log.exception("series_not_closed", extra={"series_id": series.id})
     return ready
 
 
 def _close(
     sessions: Sessions, spool: Spool, series: OpenSeries, *, now: datetime, capped: bool, holes: Holes
 ) -> list[int]:
-    """Close one series, unless it has holes that may yet be filled."""
-    seen = scan([spool.path(path) for path, _, _ in series.images])
-    whole = all(stack.facts.largest_gap_ratio <= MAX_GAP_RATIO for stack in seen.stacks)
+    """Close one series, unless it has holes that may yet be filled or cannot be read yet."""
+    seen = _look(spool, series)
+    whole = seen is not None and all(stack.facts.largest_gap_ratio <= MAX_GAP_RATIO for stack in seen.stacks)
     if not whole and not capped:
         holes.remember(series)
-        log.info("series_has_holes", extra={"series_id": series.id})
+        if seen is not None:
+            log.info("series_has_holes", extra={"series_id": series.id})
         return []
     reason = CompletionReason.HARD_CAP if capped else CompletionReason.QUIET
-    hashes = {uid: digest for _, uid, digest in series.images}
-    stacks = [
-        queries.StackInput(stack=stack.facts.stack, digest=input_digest(stack, hashes))
-        for stack in seen.stacks
-    ] or [queries.StackInput(stack=0, digest=unreadable_digest(hashes))]
     with sessions.begin() as session:
         if not ledger.close_series(session, series, reason=reason, now=now):
             return []
@@ -166,16 +167,38 @@ def _close(
             detail={
                 "reason": reason.value,
                 "images": len(series.images),
-                "stacks": len(seen.stacks),
-                "unreadable": len(seen.unreadable),
-                "holes": not whole,
+                "stacks": len(seen.stacks) if seen else 0,
+                "unreadable": len(seen.unreadable) if seen else len(series.images),
+                "holes": seen is not None and not whole,
             },
         )
         ready = queries.make_ready(
-            session, study_id=series.study_id, series_id=series.id, stacks=stacks, now=now
+            session,
+            study_id=series.study_id,
+            series_id=series.id,
+            stacks=_inputs(seen, series),
+            now=now,
         )
     log.info("series_closed", extra={"series_id": series.id, "reason": reason.value, "count": len(ready)})
     return ready
+
+
+def _look(spool: Spool, series: OpenSeries) -> Scan | None:
+    """What the headers of a series say; None when they break the reader."""
+    try:
+        return scan([spool.path(path) for path, _, _ in series.images])
+    except Exception:  # Whatever a sender may write, the outcome of its series is ours to give.
+        log.exception("series_unreadable", extra={"series_id": series.id})
+        return None
+
+
+def _inputs(seen: Scan | None, series: OpenSeries) -> list[queries.StackInput]:
+    """What is to be analysed: each stack, or the series as a whole when nothing in it can be read."""
+    hashes = {uid: digest for _, uid, digest in series.images}
+    return [
+        queries.StackInput(stack=stack.facts.stack, digest=input_digest(stack, hashes))
+        for stack in (seen.stacks if seen else ())
+    ] or [queries.StackInput(stack=0, digest=unreadable_digest(hashes))]
 
 
 def input_digest(stack: Stack, hashes: dict[str, str]) -> str:

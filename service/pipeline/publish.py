@@ -29,6 +29,8 @@ CURVE_Z = (-1.644854, 0.0, 1.644854)
 CURVE_POINTS = 33
 #: Size of each key slice in the picture of the web page.
 WEB_PANEL_PX = (480, 400)
+OBJECT_NAMES = ("seg.dcm", "sr.dcm", "capture.dcm", "report.dcm", "report.pdf")
+PICTURE_NAMES = ("overlay.png", "profile.png", "reference.png")
 #: Between pictures in a row.
 GAP_PX = 4
 

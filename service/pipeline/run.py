@@ -18,9 +18,9 @@ from service.db.deliveries import OutputFacts
 from service.db.queries import Claim
 from service.db.session import Session, Sessions, reading
 from service.dicom.identity import Written
-from service.dicom.series import Scan, Stack, scan
+from service.dicom.series import Scan, Stack, UnreadableFile, scan
 from service.dicom.spool import Spool
-from service.errors import LeaseLost, Reason, ServiceError
+from service.errors import LeaseLost, Reason, ServiceError, UnreadableSeries
 from service.pipeline.analyse import FINDING_NAME, Result, Workshop, analyse_stack
 from service.pipeline.deliver import Destination
 from service.pipeline.heartbeat import Heartbeat
@@ -106,7 +106,7 @@ def _work(sessions: Sessions, claim: Claim, workshop: Workshop, bench: Bench, ou
     start = time.perf_counter()
     with reading(sessions) as session:
         images = ledger.series_paths(session, [item.series_id for item in claim.inputs])
-    seen = scan([bench.spool.path(path) for path, _, _ in images])
+    seen = _scan([bench.spool.path(path) for path, _, _ in images], claim)
     scan_seconds = time.perf_counter() - start
     hashes = {uid: digest for _, uid, digest in images}
     stack = _pick(seen, claim)
@@ -124,7 +124,8 @@ def _work(sessions: Sessions, claim: Claim, workshop: Workshop, bench: Bench, ou
         result = analyse_stack(
             stack,
             workshop,
-            at=claim.object_time,
+            # Study times in headers are local times, so the objects say the installation's own.
+            at=claim.object_time.astimezone(),
             out=out,
             supersedes=_superseded_report(sessions, claim, digest),
         )
@@ -133,6 +134,21 @@ def _work(sessions: Sessions, claim: Claim, workshop: Workshop, bench: Bench, ou
     published = _publish(sessions, claim, result, bench, digest=digest, timings=timings, out=out)
     _remove_older_attempts(out)
     return published
+
+
+def _scan(paths: Sequence[Path], claim: Claim) -> Scan:
+    """What the headers say; content that breaks the reader is unreadable, a fault of the disk is raised."""
+    try:
+        return scan(paths)
+    except (OSError, MemoryError):
+        raise
+    except Exception:  # Other attempts would break in the same way, so this is the outcome.
+        log.exception("series_unreadable", extra={"analysis_id": claim.analysis_id})
+        reason = Reason(UnreadableSeries.code, "The headers of these images cannot be made sense of.")
+        lost = tuple(
+            UnreadableFile(path=path, sop_instance_uid=None, series_uid=None, reason=reason) for path in paths
+        )
+        return Scan(stacks=(), unreadable=lost)
 
 
 def _pick(seen: Scan, claim: Claim) -> Stack | None:
@@ -171,12 +187,12 @@ def _unreadable(seen: Scan, workshop: Workshop, out: Path) -> Result:
 def _superseded_report(sessions: Sessions, claim: Claim, digest: str) -> str | None:
     """The SR that this result takes the place of because its images changed.
 
-    A rerun on the same images says nothing of the earlier run, so that it can be found identical.
+    A rerun on the same images repeats what the earlier run said, so that it can be found identical.
     """
     with reading(sessions) as session:
         for earlier in queries.earlier_results(session, claim):
             if earlier.report_uid is not None:
-                return earlier.report_uid if earlier.input_digest != digest else None
+                return earlier.report_uid if earlier.input_digest != digest else earlier.supersedes
     return None
 
 
@@ -243,7 +259,7 @@ def _take_place(session: Session, claim: Claim, uids: frozenset[str], *, now: da
     """Supersede the earlier versions, and say so where one of them had the very same objects."""
     earlier = queries.earlier_results(session, claim)
     queries.supersede(session, [item.id for item in earlier], now=now)
-    deliveries.drop_unsent(session, [item.id for item in earlier], keep=uids, now=now)
+    deliveries.drop_unsent(session, [item.id for item in earlier], now=now)
     same = next((item for item in earlier if uids and item.object_uids == uids), None)
     if same is not None:
         detail: dict[str, Any] = {"version": same.version}

@@ -5,15 +5,19 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
+from service.core.status import DeliveryState
 from service.db import deliveries, queries
-from service.db.queries import Lease
+from service.db.leases import Lease
 from service.db.session import Sessions, reading
 from service.dicom.spool import Spool
 from service.errors import Reason
 from service.pipeline.intake import Closing, Holes, close_series
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 EXPIRED = Reason("lease_expired", "The worker stopped giving signs of life.")
 
@@ -25,6 +29,8 @@ class Terms:
     closing: Closing
     lease_seconds: float
     max_attempts: int
+    #: How often one object is sent before it is given up.
+    delivery_attempts: int
     #: Peers that are configured now; what waits for others waits until they are again.
     peers: tuple[str, ...]
 
@@ -81,9 +87,25 @@ class Sweeper:
         self._deliveries = Stillness(seconds=terms.lease_seconds, clock=steady_clock)
 
     def sweep(self) -> Due:
-        """Close, heal, and say what waits."""
-        self._expire_analyses()
-        self._expire_deliveries()
+        """Close, heal, and say what waits; a step that fails is tried again next time and stops no other."""
+        self._step("expire_analyses", self._expire_analyses, None)
+        self._step("expire_deliveries", self._expire_deliveries, None)
+        self._step("close_series", self._close_series, None)
+        return Due(
+            analysis_ids=self._step("due_analyses", self._due_analyses, ()),
+            delivery_ids=self._step("due_deliveries", self._due_deliveries, ()),
+        )
+
+    def _step(self, kind: str, step: Callable[[], T], otherwise: T) -> T:
+        """What a step returned, or ``otherwise`` if it failed."""
+        try:
+            return step()
+        except Exception:  # One step's trouble is told, and the others are still done.
+            log.exception("sweep_step_failed", extra={"kind": kind})
+            return otherwise
+
+    def _close_series(self) -> None:
+        """Close what is complete."""
         close_series(
             self._sessions,
             self._spool,
@@ -91,14 +113,17 @@ class Sweeper:
             closing=self._terms.closing,
             holes=self._holes,
         )
-        now = self._clock()
+
+    def _due_analyses(self) -> tuple[int, ...]:
+        """Analyses that may start."""
         with reading(self._sessions) as session:
-            return Due(
-                analysis_ids=tuple(queries.ready_analyses(session, now=now)),
-                delivery_ids=tuple(
-                    row[0] for row in deliveries.due(session, peers=self._terms.peers, now=now)
-                ),
-            )
+            return tuple(queries.ready_analyses(session, now=self._clock()))
+
+    def _due_deliveries(self) -> tuple[int, ...]:
+        """One delivery for each result and peer with something to send."""
+        with reading(self._sessions) as session:
+            due = deliveries.due(session, peers=self._terms.peers, now=self._clock())
+            return tuple(delivery_id for delivery_id, _, _ in due)
 
     def _expire_analyses(self) -> None:
         """Return analyses of dead workers to READY, or to FAILED after the last attempt."""
@@ -119,10 +144,17 @@ class Sweeper:
                 log.warning("lease_expired", extra={"analysis_id": lease.id, "state": state.value})
 
     def _expire_deliveries(self) -> None:
-        """Return deliveries of dead workers to the queue."""
+        """Return deliveries of dead workers to the queue, or give them up after the last attempt."""
         with reading(self._sessions) as session:
             expired = self._deliveries.expired(deliveries.running_deliveries(session))
         for lease in expired:
             with self._sessions.begin() as session:
-                deliveries.mark_retry(session, lease, status=None, reason=EXPIRED, next_at=self._clock())
-            log.warning("lease_expired", extra={"delivery_id": lease.id})
+                if lease.attempt >= self._terms.delivery_attempts:
+                    held = deliveries.mark_dead(session, lease, status=None, reason=EXPIRED)
+                    state = DeliveryState.DEAD if held else None
+                else:
+                    state = deliveries.mark_retry(
+                        session, lease, status=None, reason=EXPIRED, next_at=self._clock()
+                    )
+            if state is not None:
+                log.warning("lease_expired", extra={"delivery_id": lease.id, "state": state.value})

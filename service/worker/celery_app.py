@@ -15,8 +15,12 @@ SWEEP, ANALYSE, DELIVER = "myoscreen.sweep", "myoscreen.analyse", "myoscreen.del
 VISIBILITY_SECONDS = 6 * 3600
 #: How often the in-memory queue is looked into; the library's own second would be seen in every result.
 MEMORY_POLL_SECONDS = 0.02
-#: Doorbells that nobody answered are worth nothing after this: the sweep rings again.
-RING_EXPIRES_SECONDS = 30.0
+#: A message's end is a time on its sender's wall clock that the taker compares with its own, so these
+#: bounds must be longer than any two hosts' clocks differ (chosen by us). They are there only so that a
+#: queue that nobody empties does not grow for ever: an old bell finds its row done, and costs one look.
+RING_EXPIRES_SECONDS = 3600.0
+#: Shorter, because a sweep is sent every second; of those that piled up, one at a time runs.
+SWEEP_EXPIRES_SECONDS = 60.0
 
 
 def make_app(settings: Settings) -> Celery:
@@ -47,7 +51,7 @@ def make_app(settings: Settings) -> Celery:
             "sweep": {
                 "task": SWEEP,
                 "schedule": settings.sweep_seconds,
-                "options": {"expires": max(2 * settings.sweep_seconds, 2.0)},
+                "options": {"expires": max(2 * settings.sweep_seconds, SWEEP_EXPIRES_SECONDS)},
             }
         },
         beat_max_loop_interval=max(settings.sweep_seconds, 0.2),

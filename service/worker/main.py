@@ -90,6 +90,7 @@ def make_work(settings: Settings, sessions: Sessions, workshop: Workshop) -> Wor
                 ),
                 lease_seconds=settings.lease_seconds,
                 max_attempts=settings.max_attempts,
+                delivery_attempts=settings.delivery_attempts,
                 peers=tuple(peer.name for peer in destinations(settings)),
             ),
             clock=lambda: datetime.now(UTC),

@@ -78,7 +78,7 @@ def _duplicates(service: RunningService, count: int) -> dict | None:
 
 
 def test_a_worker_killed_in_mid_analysis_still_gives_one_result(tmp_path):
-    sources = write_phantom(tmp_path / "in", slices=40)
+    sources = write_phantom(tmp_path / "in", slices=24)
     port = free_port()
     archive = Archive(tmp_path / "archive", ae_title="ARCHIVE").start(port)
     try:

@@ -12,9 +12,13 @@ import pydicom
 import pytest
 from typer.testing import CliRunner
 
-from service.cli import build_app
+from service.cli import build_app, main
+from service.cli.workshops import recipe_from
 from service.dicom.phantom import paraspinal_phantom
+from service.dicom.series import scan
 from service.dicom.synthesis import write_phantom
+from service.pipeline import batch
+from service.settings import load
 from tests.make.data import data_dir
 from tests.make.tum01 import write_tum01
 
@@ -198,3 +202,63 @@ def test_the_real_volunteer_is_measured_and_honestly_not_scored(tmp_path):
     assert {score["state"] for score in found["scores"]} <= {"no_norm", "missing_demographics"}
     assert {flag["state"] for flag in found["flags"]} == {"not_evaluable"}
     assert found["quadrant"] is None
+
+
+def test_an_unforeseen_fault_in_one_stack_costs_no_other_its_result(tmp_path, monkeypatch):
+    write_phantom(tmp_path / "in" / "one", slices=5)
+    write_phantom(tmp_path / "in" / "two", slices=6)
+    real, calls = batch.analyse_stack, []
+
+    def fails_once(stack, *arguments, **values):
+        calls.append(stack)
+        if len(calls) == 1:
+            raise ZeroDivisionError("a patient's name might stand here")
+        return real(stack, *arguments, **values)
+
+    monkeypatch.setattr(batch, "analyse_stack", fails_once)
+    done = quick(tmp_path / "in", "--out", tmp_path / "out")
+    assert done.exit_code == 0
+    states = {finding(tmp_path / "out" / name)["status"] for name in ("input-001", "input-002")}
+    assert states == {"measured", "not_assessable"}
+    assert "internal_fault" in done.output
+    assert "name" not in (tmp_path / "out" / "outcomes.json").read_text("utf-8")
+
+
+def test_a_folder_never_holds_two_results(tmp_path):
+    write_phantom(tmp_path / "good", slices=5)
+    write_phantom(tmp_path / "short", slices=3)
+    assert quick(tmp_path / "good", "--out", tmp_path / "out").exit_code == 0
+    assert quick(tmp_path / "short", "--out", tmp_path / "out").exit_code == 3
+    assert finding(tmp_path / "out")["status"] == "not_eligible"
+    assert not [name for name in OBJECTS if name != "finding.json" and (tmp_path / "out" / name).exists()]
+
+
+def test_results_inside_the_input_folder_are_not_taken_for_input(tmp_path):
+    write_phantom(tmp_path / "in", slices=5)
+    for _ in range(2):
+        assert quick(tmp_path / "in", "--out", tmp_path / "in" / "results").exit_code == 0
+    assert len(json.loads((tmp_path / "in" / "results" / "outcomes.json").read_text("utf-8"))) == 1
+
+
+def test_a_damaged_result_is_made_again(tmp_path):
+    write_phantom(tmp_path / "in", slices=5)
+    assert quick(tmp_path / "in", "--out", tmp_path / "out").exit_code == 0
+    (stack,) = scan(batch.find_files([tmp_path / "in"])).stacks
+    workshop = recipe_from(load())()
+    whole = (tmp_path / "out" / "finding.json").read_text("utf-8")
+    assert batch._is_done(stack, tmp_path / "out", workshop)
+    for damage in ("{", "[]", "null", whole.replace('"slices": 5', '"slices": 6')):
+        (tmp_path / "out" / "finding.json").write_text(damage, "utf-8")
+        assert not batch._is_done(stack, tmp_path / "out", workshop)
+    (tmp_path / "out" / "finding.json").write_text(whole, "utf-8")
+    (tmp_path / "out" / "sr.dcm").unlink()
+    assert quick(tmp_path / "in", "--out", tmp_path / "out", "--resume").exit_code == 0
+    assert (tmp_path / "out" / "sr.dcm").exists()
+
+
+@pytest.mark.parametrize("arguments", [("analyse", "somewhere"), ("no-such-command",), ("analyse", "--jobs")])
+def test_a_wrong_call_fails_with_one(arguments, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["myoscreen", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1

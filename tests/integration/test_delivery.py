@@ -217,3 +217,17 @@ def test_a_peer_is_asked_whether_it_is_there():
         scu.echo(peer.address())
     with peer.listening():
         assert scu.echo(peer.address()) > 0
+
+
+def test_what_was_superseded_while_it_was_sent_is_given_up(sessions, analysis_id, home):
+    def superseded_meanwhile(_number):
+        with sessions.begin() as db:
+            queries.supersede(db, [analysis_id], now=NOW)
+        return 0xA700
+
+    peer = fake_peer()
+    peer.answer = superseded_meanwhile
+    with peer.listening():
+        report = run(sessions, analysis_id, peer, home)
+    assert report == deliver.Report(sent=0, retried=0, dead=2)
+    assert rows(sessions) == [("dead", 0xA700, "superseded")] * 2

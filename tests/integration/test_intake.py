@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy import select
 
 from service.core.status import SeriesState
+from service.db import ledger
 from service.db.session import reading
-from service.db.tables import Analysis, Series
+from service.db.tables import Analysis, Instance, Series
 from service.dicom.spool import Spool
 from service.pipeline import intake
 from service.pipeline.intake import Closing, Holes
@@ -109,3 +110,68 @@ def test_a_series_without_a_usable_image_still_gets_its_outcome(sessions, spool,
 def test_text_that_a_database_cannot_store_is_made_storable(sessions, spool, tmp_path):
     paths = mr_series(tmp_path, changes={"PatientID": "X" * 400, "SeriesDescription": "a\x00b" * 60})
     assert take_in(sessions, spool, paths) == ["new"] * 5
+
+
+def unreadable_from(monkeypatch, uid_end):
+    """Make the reading of headers break for one series, and count how often that happened."""
+    real, broken = intake.scan, []
+
+    def scan(paths):
+        seen = real(paths)
+        if any(stack.facts.series_uid.endswith(uid_end) for stack in seen.stacks):
+            broken.append(paths)
+            raise KeyError("Doe^Jane")
+        return seen
+
+    monkeypatch.setattr(intake, "scan", scan)
+    return broken
+
+
+@pytest.fixture
+def two_series(sessions, spool, tmp_path, monkeypatch):
+    """Two series that were received whole; reading the headers of the first breaks."""
+    take_in(sessions, spool, mr_series(tmp_path / "a"))
+    take_in(sessions, spool, mr_series(tmp_path / "b", series=2))
+    first = all_of(sessions, Series)[0]
+    return unreadable_from(monkeypatch, first.series_uid)
+
+
+def test_a_series_whose_headers_break_the_reader_does_not_stop_the_others(
+    sessions, spool, two_series, caplog
+):
+    holes = Holes()
+    assert len(close(sessions, spool, NOW + QUIET, holes)) == 1
+    assert [row.state for row in all_of(sessions, Series)] == [SeriesState.RECEIVING, SeriesState.CLOSED]
+    (told,) = [record for record in caplog.records if record.message == "series_unreadable"]
+    assert told.series_id == 1
+    close(sessions, spool, NOW + 2 * QUIET, holes)
+    assert len(two_series) == 1
+
+
+def test_after_the_hard_cap_a_series_that_breaks_the_reader_is_closed_with_one_analysis(
+    sessions, spool, two_series
+):
+    close(sessions, spool, NOW + QUIET)
+    (made,) = close(sessions, spool, NOW + CLOSING.hard_cap)
+    first = all_of(sessions, Series)[0]
+    assert (first.state, first.completion_reason) == (SeriesState.CLOSED, "hard_cap")
+    hashes = {row.sop_instance_uid: row.sha256 for row in all_of(sessions, Instance) if row.series_id == 1}
+    analysis = next(row for row in all_of(sessions, Analysis) if row.id == made)
+    assert (analysis.state, analysis.input_digest) == ("ready", intake.unreadable_digest(hashes))
+
+
+def test_a_series_that_cannot_be_written_down_does_not_stop_the_others(
+    sessions, spool, tmp_path, monkeypatch, caplog
+):
+    take_in(sessions, spool, mr_series(tmp_path / "a"))
+    take_in(sessions, spool, mr_series(tmp_path / "b", series=2))
+    real = ledger.close_series
+
+    def close_all_but_the_first(db, series, **kwargs):
+        if series.id == 1:
+            raise RuntimeError
+        return real(db, series, **kwargs)
+
+    monkeypatch.setattr(ledger, "close_series", close_all_but_the_first)
+    assert len(close(sessions, spool, NOW + QUIET)) == 1
+    assert "series_not_closed" in caplog.messages

@@ -1,6 +1,6 @@
 """The rows, on both databases: nothing lost, nothing doubled, nothing taken twice."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 
 import pytest
@@ -11,8 +11,8 @@ from sqlalchemy import inspect, select
 
 from service.core.status import AnalysisState, CompletionReason, DeliveryState, OutputKind, SeriesState
 from service.db import deliveries, ledger, queries, session
+from service.db.leases import Lease
 from service.db.ledger import Recorded
-from service.db.queries import Lease
 from service.db.session import reading, require_current, upgrade
 from service.db.tables import Analysis, Base, Delivery, Event, Instance, Series, Study
 from service.errors import LeaseLost, Reason, SchemaMismatch
@@ -408,11 +408,74 @@ def test_a_lease_of_a_sender_that_lives_is_not_taken(sessions):
         assert not deliveries.mark_retry(db, stale, status=None, reason=FAULT, next_at=NOW)
 
 
+def newer_result(sessions, uids=("1.9.1", "1.9.3")):
+    """A second version with these objects, published in the place of the first."""
+    (second,) = ready_again(sessions, "d2")
+    held = claim(sessions, second)
+    publish(sessions, held, input_digest="d2")
+    rows = add_outputs(sessions, second, uids)
+    with sessions.begin() as db:
+        queries.supersede(db, [item.id for item in queries.earlier_results(db, held)], now=NOW)
+    return rows
+
+
+def retry(sessions, parcel):
+    with sessions.begin() as db:
+        return deliveries.mark_retry(db, parcel, status=0xA700, reason=FAULT, next_at=NOW)
+
+
 def test_a_newer_result_drops_what_the_older_had_not_sent_but_keeps_equal_objects(sessions):
     held, rows = with_outputs(sessions)
     plan(sessions, rows)
+    newer_result(sessions)
     with sessions.begin() as db:
-        deliveries.drop_unsent(db, [held.analysis_id], keep=frozenset({"1.9.1"}), now=NOW)
+        deliveries.drop_unsent(db, [held.analysis_id], now=NOW)
     states = {row.output_id: (row.state, row.error_code) for row in all_of(sessions, Delivery)}
     assert states[rows["SEG"]] == (DeliveryState.PENDING, None)
     assert states[rows["SR"]] == (DeliveryState.DEAD, "superseded")
+
+
+def test_what_was_being_sent_when_a_newer_result_came_is_not_sent_again(sessions):
+    held, rows = with_outputs(sessions)
+    plan(sessions, rows)
+    kept, dropped = take(sessions, held.analysis_id)
+    newer_result(sessions)
+    assert retry(sessions, kept) is DeliveryState.PENDING
+    assert retry(sessions, dropped) is DeliveryState.DEAD
+    states = {row.output_id: (row.state, row.error_code) for row in all_of(sessions, Delivery)}
+    assert states == {
+        rows["SEG"]: (DeliveryState.PENDING, "fault"),
+        rows["SR"]: (DeliveryState.DEAD, "superseded"),
+    }
+
+
+def test_a_superseded_object_is_neither_offered_nor_taken(sessions):
+    held, rows = with_outputs(sessions)
+    plan(sessions, rows, kinds=("SR",))
+    newer_result(sessions)
+    with reading(sessions) as db:
+        assert deliveries.due(db, peers=["pacs"], now=NOW) == []
+    assert take(sessions, held.analysis_id) == []
+
+
+def test_what_a_stack_that_is_gone_had_not_sent_is_given_up(sessions):
+    _held, rows = with_outputs(sessions)
+    plan(sessions, rows)
+    ready_again(sessions, "d2", stacks=(1,))
+    states = [(row.state, row.error_code) for row in all_of(sessions, Delivery)]
+    assert states == [(DeliveryState.DEAD, "superseded")] * 2
+
+
+def test_a_sender_and_a_newer_result_that_meet_leave_nothing_waiting(sessions):
+    """The sender gives back while the newer result is being published: one of the two sees the other."""
+    held, rows = with_outputs(sessions)
+    plan(sessions, rows, kinds=("SR",))
+    (parcel,) = take(sessions, held.analysis_id)
+    with ThreadPoolExecutor(1) as pool:
+        with sessions.begin() as db:
+            queries.supersede(db, [held.analysis_id], now=NOW)
+            deliveries.drop_unsent(db, [held.analysis_id], now=NOW)
+            given_back = pool.submit(retry, sessions, parcel)
+            wait([given_back], timeout=0.3)
+        given_back.result(timeout=30)
+    assert [row.state for row in all_of(sessions, Delivery)] == [DeliveryState.DEAD]

@@ -1,5 +1,7 @@
 """The shipped network, on the phantom and on the one real volunteer it has never seen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ def segmenter():
 
 @pytest.fixture(scope="module")
 def phantom():
-    made = paraspinal_phantom(slices=6)
+    made = paraspinal_phantom(slices=4)
     volume = Volume(values=made.image.astype(np.float32), grid=axial_grid(made.image.shape, made.spacing_mm))
     return volume, made.labels
 
@@ -121,9 +123,13 @@ def test_the_way_a_stack_is_stored_changes_nothing_in_the_patient(segmenter, pha
 @real_data
 @pytest.mark.parametrize("contrast", ["t2_tse", "t1", "water", "in_phase"])
 def test_each_side_of_the_unseen_volunteer_is_found(segmenter, contrast):
-    data = data_dir()
-    truth = tum01_labels(data)
-    volume = tum01_volume(data, contrast)
+    """All slices of the first contrast, every third of the others: enough to see a fault."""
+    data, step = data_dir(), 1 if contrast == "t2_tse" else 3
+    truth = tum01_labels(data)[::step]
+    whole = tum01_volume(data, contrast)
+    volume = Volume(
+        values=whole.values[::step], grid=replace(whole.grid, origins_mm=whole.grid.origins_mm[::step])
+    )
     found = clean_compartment(segmenter.segment(volume).compartment)
     dice_right = agreement(found == Compartment.RIGHT, np.isin(truth, RIGHT))
     dice_left = agreement(found == Compartment.LEFT, np.isin(truth, LEFT))

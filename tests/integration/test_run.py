@@ -1,5 +1,6 @@
 """One analysis from claim to publication, with a stand-in for the network."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -205,6 +206,49 @@ def test_unreadable_images_end_as_not_assessable_with_their_reason(world, tmp_pa
     assert (analysis.state, published.delivery_ids) == ("not_assessable", ())
     assert analysis.reason_code
     assert (world.home / analysis.result_path / "finding.json").exists()
+
+
+def test_headers_that_break_the_reader_end_as_not_assessable_and_not_as_failed(world, ready, monkeypatch):
+    def broken(_paths):
+        raise KeyError("Doe^Jane")
+
+    monkeypatch.setattr(run, "scan", broken)
+    assert world.run(ready) is not None
+    (analysis,) = world.all_of(Analysis)
+    assert (analysis.state, analysis.reason_code) == ("not_assessable", "unreadable_series")
+    assert "Doe" not in analysis.reason_text
+
+
+def test_a_fault_of_the_disk_is_no_outcome_of_the_series(world, ready, monkeypatch):
+    def broken(_paths):
+        raise OSError
+
+    monkeypatch.setattr(run, "scan", broken)
+    assert world.run(ready) is None
+    assert world.states() == ["ready"]
+
+
+def with_report(*args, **kwargs):
+    """The stand-in's object as a report."""
+    result = stand_in.analyse(*args, **kwargs)
+    (written,) = result.written
+    return replace(result, written=(replace(written, kind=OutputKind.SR),))
+
+
+def test_a_rerun_of_a_superseding_version_supersedes_the_same_report(world, tmp_path):
+    world.use(with_report)
+    paths = mr_series(tmp_path / "in")
+    world.receive(paths[:-1])
+    (first,) = world.close()
+    world.run(first)
+    world.receive(paths[-1:])
+    (second,) = world.close()
+    world.run(second)
+    with world.sessions.begin() as db:
+        third = orders.order_rerun(db, second, now=world.now)
+    world.run(third)
+    report = world.all_of(Output)[0].sop_instance_uid
+    assert [row.finding["supersedes"] for row in world.all_of(Analysis)] == [None, report, report]
 
 
 def test_a_withheld_result_is_told_by_sr_and_capture_only_and_an_unsuitable_series_not_at_all():

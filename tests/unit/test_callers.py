@@ -5,8 +5,8 @@ from service.dicom.callers import Caller, CallerList, plain_address
 SCANNER = Caller(name="scanner", ae_title="SCANNER", host="10.0.0.5")
 
 
-def admit(callers, *, calling="SCANNER", called="MYOSCREEN", address="10.0.0.5", resolve=None):
-    listed = CallerList(callers, ae_title="MYOSCREEN", resolve=resolve)
+def admit(callers, *, calling="SCANNER", called="MYOSCREEN", address="10.0.0.5", resolve=None, loopback=None):
+    listed = CallerList(callers, ae_title="MYOSCREEN", resolve=resolve, loopback=loopback)
     return listed.admit(calling_ae=calling, called_ae=called, address=address)
 
 
@@ -33,6 +33,13 @@ def test_a_peer_that_only_receives_may_not_send():
 )
 def test_without_any_peer_only_this_machine_may_send(address, allowed):
     assert (admit([], address=address).caller is not None) is allowed
+
+
+def test_this_machine_may_be_let_in_or_shut_out_on_purpose():
+    beside_a_peer = admit([SCANNER], calling="ANY", address="127.0.0.1", loopback=True)
+    assert beside_a_peer.caller.name == "loopback"
+    assert admit([SCANNER], calling="ANY", address="10.0.0.9", loopback=True).caller is None
+    assert admit([], address="127.0.0.1", loopback=False).rejection == "address_unknown"
 
 
 def test_a_listed_peer_takes_the_right_from_this_machine():

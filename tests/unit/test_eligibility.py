@@ -14,6 +14,9 @@ def test_the_usual_stack_is_eligible():
     [
         ({"modality": "CT"}, "wrong_modality"),
         ({"modality": ""}, "wrong_modality"),
+        ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.7"}, "wrong_sop_class"),
+        ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.2"}, "wrong_sop_class"),
+        ({"sop_class_uid": ""}, "wrong_sop_class"),
         ({"localizer": True}, "localizer"),
         ({"derived": True}, "derived"),
         ({"plane": "coronal"}, "wrong_plane"),
@@ -33,6 +36,11 @@ def test_each_way_out_of_the_intended_use_has_its_reason(changes, code):
 
 def test_an_unknown_age_or_region_does_not_exclude():
     assert reasons_not_eligible(facts(person=Person(), region="unknown"), use()) == ()
+
+
+@pytest.mark.parametrize("last", ["4", "4.1", "4.4"])
+def test_the_classes_of_mr_images_are_eligible(last):
+    assert reasons_not_eligible(facts(sop_class_uid=f"1.2.840.10008.5.1.4.1.1.{last}"), use()) == ()
 
 
 def test_all_reasons_are_given_not_only_the_first():

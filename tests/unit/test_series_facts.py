@@ -1,6 +1,6 @@
 """What headers say of contrast, region, by-products, person and time."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from service.dicom.contrast import read_contrast
-from service.dicom.demographics import read_person
+from service.dicom.demographics import parse_date, read_person
 from service.dicom.headers import Attributes
 from service.dicom.kinds import is_derived, is_localizer, read_region
 from service.dicom.moments import newest_time
@@ -108,7 +108,14 @@ def test_the_region_is_named_only_where_an_attribute_names_it(changes: dict[str,
     ("image_type", "derived"),
     [
         (["DERIVED", "PRIMARY", "DIXON", "WATER"], False),
-        (["DERIVED", "SECONDARY"], False),
+        (["DERIVED", "PRIMARY", "M", "NORM"], False),
+        (["DERIVED", "SECONDARY"], True),
+        (["DERIVED", "SECONDARY", "OTHER"], True),
+        (["DERIVED", "SECONDARY", "W", "DERIVED"], False),
+        (["DERIVED", "SECONDARY", "DIXON", "OPP_PHASE"], False),
+        (["DERIVED", "SECONDARY", "DIXON"], False),
+        (["DERIVED", "SECONDARY", "WATER", "MPR"], True),
+        (["ORIGINAL", "SECONDARY"], False),
         (["DERIVED", "SECONDARY", "MPR"], True),
         (["ORIGINAL", "PRIMARY", "PROJECTION IMAGE", "M"], True),
         (["DERIVED", "SECONDARY", "SUBTRACTION"], True),
@@ -169,6 +176,19 @@ def test_age_comes_from_dates_first_and_then_from_the_stated_age(
     person = read_person(attributes(**changes))
     assert person.age_years == age
     assert person.age_source == source
+
+
+@pytest.mark.parametrize("day", ["00010101", "17991231", "22010101", "99991231"])
+@pytest.mark.parametrize("keyword", ["StudyDate", "PatientBirthDate"])
+def test_a_date_of_no_plausible_year_is_no_date(tmp_path: Path, keyword: str, day: str) -> None:
+    changes = {"SeriesDate": "", keyword: day, "PatientAge": "066Y"}
+    (stack,) = scan(mr_series(tmp_path, changes=changes)).stacks
+    assert stack.facts.person.age_years == 66.0
+
+
+@pytest.mark.parametrize("year", [1800, 2200])
+def test_the_first_and_the_last_plausible_year_are_dates(year: int) -> None:
+    assert parse_date(f"{year}1231") == date(year, 12, 31)
 
 
 @pytest.mark.parametrize(

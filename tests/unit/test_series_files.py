@@ -1,6 +1,7 @@
 """Bad files become named outcomes, and good pixels become the numbers that were stored."""
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +81,22 @@ def test_no_cut_ever_raises(tmp_path: Path, cut: int) -> None:
         ({"ImageOrientationPatient": None}, "no_geometry"),
         ({"PixelSpacing": None}, "no_geometry"),
         ({"PixelSpacing": ["0", "1"]}, "bad_geometry"),
+        ({"PixelSpacing": ["0.04", "1"]}, "bad_geometry"),
+        ({"PixelSpacing": ["1", "10.1"]}, "bad_geometry"),
+        ({"PixelSpacing": ["1e300", "1"]}, "bad_geometry"),
+        ({"Rows": 1001, "PixelSpacing": ["2", "2"]}, "bad_geometry"),
+        ({"Columns": 1001, "PixelSpacing": ["2", "2"]}, "bad_geometry"),
+        ({"ImagePositionPatient": ["0", "0", "1.1e4"]}, "bad_geometry"),
+        ({"ImagePositionPatient": ["-1e300", "1e300", "0"]}, "bad_geometry"),
         ({"ImageOrientationPatient": ["1", "0", "0", "1", "0", "0"]}, "bad_geometry"),
+        ({"ImageOrientationPatient": ["1e300", "0", "0", "1e300", "1", "0"]}, "bad_geometry"),
         ({"ImageOrientationPatient": ["0", "0", "0", "0", "0", "0"]}, "bad_geometry"),
         ({"SOPInstanceUID": None}, "no_identity"),
         ({"SeriesInstanceUID": None}, "no_identity"),
         ({"SeriesInstanceUID": "../../etc"}, "bad_uid"),
+        ({"SeriesInstanceUID": ["1.2.3", "1.2.4"]}, "bad_uid"),
+        ({"SOPClassUID": None}, "no_identity"),
+        ({"SOPClassUID": "MR Image Storage"}, "bad_uid"),
         ({"Rows": 5000}, "too_large"),
         ({"NumberOfFrames": "3"}, "no_geometry"),
         ({"PixelData": None}, "no_pixels"),
@@ -195,6 +207,10 @@ def test_eight_bits_are_read(tmp_path: Path) -> None:
         ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "unsupported_photometric"),
         ({"BitsAllocated": 32, "BitsStored": 32, "HighBit": 31}, "unsupported_pixel_format"),
         ({"BitsStored": 17}, "unsupported_pixel_format"),
+        ({"RescaleSlope": "1e300"}, "bad_rescale"),
+        ({"RescaleSlope": "1e38"}, "bad_rescale"),
+        ({"RescaleIntercept": "-1e300"}, "bad_rescale"),
+        ({"RescaleSlope": "1e300", "RescaleIntercept": "-1e300"}, "bad_rescale"),
     ],
 )
 def test_pixels_that_cannot_be_used_have_a_reason(
@@ -204,6 +220,21 @@ def test_pixels_that_cannot_be_used_have_a_reason(
     with pytest.raises(UnreadableSeries) as caught:
         read_volume(stack)
     assert caught.value.reason.code == reason
+
+
+def test_a_volume_of_too_many_voxels_is_refused_before_memory_is_asked_for(tmp_path: Path) -> None:
+    (stack,) = scan(mr_series(tmp_path, positions=(0.0,))).stacks
+    places = np.arange(17.0)[:, None] * np.array([0.0, 0.0, 4.0])
+    # 17 slices of 2**24 pixels.
+    huge = replace(stack, grid=replace(stack.grid, origins_mm=places, rows=4096, columns=4096))
+    with pytest.raises(UnreadableSeries) as caught:
+        read_volume(huge)
+    assert caught.value.reason.code == "too_large"
+
+
+def test_a_thickness_longer_than_any_scanner_is_no_thickness(tmp_path: Path) -> None:
+    (stack,) = scan(mr_series(tmp_path, positions=(0.0,), changes={"SliceThickness": "1e300"})).stacks
+    assert stack.grid.slice_thickness_mm is None
 
 
 def test_a_file_cut_within_its_pixels_is_truncated(tmp_path: Path) -> None:

@@ -154,6 +154,39 @@ def test_one_slice_has_the_extent_of_its_thickness(tmp_path: Path) -> None:
     assert stack.facts.largest_gap_ratio == 1.0
 
 
+def test_slices_are_ordered_along_one_normal_where_directions_jitter(tmp_path: Path) -> None:
+    # Along the normal of the lowest slice, which leans by 0.001, the order is another.
+    places = [(-9000, 0, 4), (0, 0, 0), (0, 0, 8)]
+
+    def lean(dataset: Dataset, index: int) -> None:
+        dataset.ImagePositionPatient = list(places[index])
+        dataset.ImageOrientationPatient = [1, 0, -0.001 if index == 1 else 0, 0, 1, 0]
+
+    result = scan(mr_series(tmp_path, positions=(0, 1, 2), each=lean))
+    (stack,) = result.stacks
+    assert result.unreadable == ()
+    assert np.all(np.diff(stack.grid.offsets_mm) > 0)
+    by_name = {f"IM1-000{index + 1}.dcm": place for index, place in enumerate(places)}
+    assert [by_name[ref.path.name] for ref in stack.frames] == [tuple(o) for o in stack.grid.origins_mm]
+
+
+def test_slices_that_have_no_order_are_unreadable_and_spare_the_other_stack(tmp_path: Path) -> None:
+    # Two repetitions; along the leaning normal of the second both of its slices lie at one position.
+    places = [(0, 0, 0), (-4096, 0, 4)] * 2
+
+    def lean(dataset: Dataset, index: int) -> None:
+        dataset.ImagePositionPatient = list(places[index])
+        dataset.ImageOrientationPatient = [1, 0, -(2.0**-10) if index >= 2 else 0, 0, 1, 0]
+
+    result = scan(mr_series(tmp_path, positions=(0, 1, 2, 3), each=lean))
+    assert [stack.facts.slices for stack in result.stacks] == [2]
+    assert [(u.path.name, u.reason.code) for u in result.unreadable] == [
+        ("IM1-0003.dcm", "duplicate_positions"),
+        ("IM1-0004.dcm", "duplicate_positions"),
+    ]
+    assert {u.series_uid for u in result.unreadable} == {result.stacks[0].facts.series_uid}
+
+
 def test_the_frames_of_an_enhanced_object_are_slices_in_order_of_position(tmp_path: Path) -> None:
     path = enhanced_mr(
         tmp_path / "e.dcm",

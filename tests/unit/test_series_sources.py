@@ -9,10 +9,12 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import PersonName
 
+from service.dicom.identity import is_own_result
 from service.dicom.series import read_identity, scan, source_datasets
 from service.errors import UnreadableSeries
 from tests.make.series import enhanced_mr, mr_series, mr_slice
@@ -177,6 +179,15 @@ def test_the_identity_needs_no_pixels_and_no_demographics() -> None:
 def test_a_result_of_ours_is_known_again() -> None:
     ours = mr_slice(Manufacturer="myoscreen", SeriesDescription="MYOSCREEN: report", Modality="SR")
     assert read_identity(encoded(ours), ExplicitVRLittleEndian).own_result
+
+
+@pytest.mark.parametrize("keyword", ["Manufacturer", "SeriesDescription"])
+def test_a_value_that_does_not_fit_its_representation_is_not_ours_and_does_not_raise(keyword: str) -> None:
+    dataset = mr_slice(Manufacturer="myoscreen", SeriesDescription="MYOSCREEN: report")
+    element = dataset[keyword]
+    # Three bytes are no unsigned short.
+    dataset[element.tag] = RawDataElement(element.tag, "US", 3, b"abc", 0, False, True)
+    assert not is_own_result(dataset)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import threading
 
 from service.core.status import OutputKind
-from service.db.queries import Lease
+from service.db.leases import Lease
 from service.dicom.scu import Address, StoreOutcome
 from service.dicom.spool import file_head
 from service.pipeline.deliver import Destination
@@ -16,12 +16,13 @@ class App:
     """Remembers what was rung."""
 
     def __init__(self, *, broken=False):
-        self.rung, self.broken = [], broken
+        self.rung, self.expires, self.broken = [], set(), broken
 
     def send_task(self, name, args, expires):
         if self.broken:
             raise ConnectionError
         self.rung.append((name, *args))
+        self.expires.add(expires)
 
 
 class Sweeper:
@@ -130,3 +131,11 @@ def test_nothing_but_json_and_late_acknowledgement():
     options = conf.broker_transport_options
     assert options["visibility_timeout"] > 3600
     assert (options["unacked_restore_interval"], options["unacked_restore_throttle"]) == (1, 1)
+
+
+def test_clocks_that_differ_by_seconds_discard_no_bell_and_no_sweep():
+    app = App()
+    tasks.Doorbell(app).ring(ANALYSE, 1)
+    assert app.expires == {3600.0}
+    schedule = make_app(Settings(sweep_seconds=0.5)).conf.beat_schedule
+    assert schedule["sweep"]["options"]["expires"] >= 60.0

@@ -1,0 +1,151 @@
+"""What is looked after every second: one thing that fails never stops the others."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from service.core.status import AnalysisState, DeliveryState, OutputKind
+from service.db import deliveries, queries
+from service.db.session import reading
+from service.db.tables import Analysis, Delivery
+from service.dicom.spool import Spool
+from service.pipeline import sweep
+from service.pipeline.intake import Closing
+from tests.make.received import NOW, ready_analysis, take_in
+from tests.make.series import mr_series
+
+LEASE_SECONDS = 60
+ATTEMPTS = 2
+
+
+class World:
+    """One sweeper, whose clocks the test moves."""
+
+    def __init__(self, sessions, home):
+        self.sessions, self.now, self.steady = sessions, NOW, 0.0
+        self.spool = Spool(home / "spool")
+        self.sweeper = sweep.Sweeper(
+            sessions,
+            self.spool,
+            sweep.Terms(
+                closing=Closing(quiet=timedelta(seconds=60), hard_cap=timedelta(minutes=30)),
+                lease_seconds=LEASE_SECONDS,
+                max_attempts=3,
+                delivery_attempts=ATTEMPTS,
+                peers=("pacs",),
+            ),
+            clock=lambda: self.now,
+            steady_clock=lambda: self.steady,
+        )
+
+    def let_leases_expire(self):
+        self.sweeper.sweep()
+        self.steady += LEASE_SECONDS
+        return self.sweeper.sweep()
+
+    def claim(self, analysis_id):
+        with self.sessions.begin() as db:
+            return queries.claim_analysis(db, analysis_id, owner="dead", now=NOW)
+
+    def all_of(self, table):
+        with reading(self.sessions) as db:
+            return db.scalars(select(table).order_by(table.id)).all()
+
+
+@pytest.fixture
+def world(sessions, tmp_path):
+    return World(sessions, tmp_path / "home")
+
+
+@pytest.fixture
+def finished(world):
+    """A finished analysis with one object that waits for the peer."""
+    analysis_id = ready_analysis(world.sessions)
+    claim = world.claim(analysis_id)
+    with world.sessions.begin() as db:
+        queries.save_finding(
+            db,
+            claim,
+            queries.Result(
+                state=AnalysisState.MEASURED,
+                finding={},
+                contrast=None,
+                region=None,
+                flagged=False,
+                reason=None,
+                input_digest="d1",
+                timings={},
+                result_path="r",
+            ),
+            now=NOW,
+        )
+        output = deliveries.OutputFacts(
+            kind=OutputKind.SR, sop_class_uid="1.2", sop_instance_uid="1.9.1", path="r", sha256="0", size=1
+        )
+        rows = deliveries.add_outputs(db, analysis_id, [output])
+        deliveries.plan(db, rows, peer="pacs", kinds=("SR",), now=NOW)
+    return analysis_id
+
+
+@pytest.fixture
+def received(world, tmp_path):
+    """A series that is complete as soon as the quiet time has passed."""
+    take_in(world.sessions, world.spool, mr_series(tmp_path / "in"))
+
+
+def send_and_die(world, analysis_id):
+    """Take what is due, and never be heard of again."""
+    with world.sessions.begin() as db:
+        assert deliveries.claim_deliveries(db, analysis_id, peer="pacs", now=world.now)
+
+
+def broken(*_args, **_kwargs):
+    raise KeyError("Doe^Jane")
+
+
+def test_an_analysis_of_a_dead_worker_is_rung_again(world):
+    analysis_id = ready_analysis(world.sessions)
+    world.claim(analysis_id)
+    assert world.let_leases_expire().analysis_ids == (analysis_id,)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        (queries, "running_analyses"),
+        (deliveries, "running_deliveries"),
+        (sweep, "close_series"),
+        (queries, "ready_analyses"),
+        (deliveries, "due"),
+    ],
+    ids=lambda place: place[1],
+)
+@pytest.mark.usefixtures("finished", "received")
+def test_one_step_that_fails_stops_no_other(world, monkeypatch, caplog, place):
+    monkeypatch.setattr(*place, broken)
+    world.now += timedelta(seconds=60)
+    due = world.sweeper.sweep()
+    told = {record.kind for record in caplog.records if record.message == "sweep_step_failed"}
+    assert len(told) == 1
+    assert bool(due.analysis_ids) == (place[1] not in ("close_series", "ready_analyses"))
+    assert bool(due.delivery_ids) == (place[1] != "due")
+
+
+def test_a_delivery_that_kills_its_senders_is_given_up_after_the_allowed_attempts(world, finished):
+    for state in (DeliveryState.PENDING, DeliveryState.DEAD):
+        send_and_die(world, finished)
+        world.let_leases_expire()
+        (delivery,) = world.all_of(Delivery)
+        assert (delivery.state, delivery.error_code) == (state, "lease_expired")
+    assert delivery.attempts == ATTEMPTS
+    assert [row.state for row in world.all_of(Analysis)] == ["measured"]
+
+
+def test_a_delivery_of_a_dead_sender_is_given_up_when_it_was_superseded(world, finished):
+    send_and_die(world, finished)
+    with world.sessions.begin() as db:
+        queries.supersede(db, [finished], now=NOW)
+    world.let_leases_expire()
+    (delivery,) = world.all_of(Delivery)
+    assert (delivery.state, delivery.error_code) == (DeliveryState.DEAD, "superseded")
