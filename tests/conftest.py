@@ -14,6 +14,8 @@ def pytest_configure(config: pytest.Config) -> None:
         name for name in os.environ if name.startswith("MYOSCREEN_") and name != "MYOSCREEN_TEST_DATA"
     ]:
         del os.environ[name]
+    # Tests run side by side, a process a core: threads of their own would only get in each other's way.
+    os.environ["MYOSCREEN_INFERENCE_THREADS"] = "1"
 
 
 def _skipped(terminalreporter: pytest.TerminalReporter) -> list[tuple[str, str]]:

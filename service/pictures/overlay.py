@@ -137,7 +137,7 @@ def make_panels(
 def png(rgb: Rgb) -> bytes:
     """The picture as PNG; the same picture gives the same bytes."""
     buffer = BytesIO()
-    Image.fromarray(rgb).save(buffer, format="PNG", optimize=False, compress_level=6)
+    Image.fromarray(rgb).save(buffer, format="PNG", optimize=False, compress_level=3)
     return buffer.getvalue()
 
 

@@ -10,10 +10,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+
+from service.db import people
+from service.db.session import make_sessions, upgrade
 
 #: Bounds, not expectations: a loaded machine may take this long.
 START_SECONDS = 90.0
@@ -139,6 +143,16 @@ class RunningService:
         return items
 
 
+def _prepare(url: str) -> str:
+    """Make the database as `db upgrade` does, and an API key as `key add` does."""
+    upgrade(url)
+    sessions = make_sessions(url)
+    with sessions.begin() as session:
+        key = people.add_key(session, name="tests", role="admin", now=datetime.now(UTC), actor="tests")
+    sessions.kw["bind"].dispose()
+    return key
+
+
 @contextmanager
 def running_service(
     home: Path,
@@ -162,9 +176,7 @@ def running_service(
     environment = {**os.environ, **{f"MYOSCREEN_{name.upper()}": value for name, value in changes.items()}}
     service = RunningService(home, dicom_port, http_port, environment)
     try:
-        migrated = service.command("db", "upgrade")
-        assert migrated.returncode == 0, migrated.stderr
-        service.key = service.command("key", "add", "tests", "--role", "admin").stdout.strip()
+        service.key = _prepare(settings.get("database_url", f"sqlite:///{home / 'myoscreen.db'}"))
         service.start(*doors)
         service.await_up()
         yield service
