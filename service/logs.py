@@ -151,7 +151,7 @@ def setup(
                 "uvicorn": {"level": "INFO" if level == "DEBUG" else "WARNING"},
                 "uvicorn.error": {"level": "INFO" if level == "DEBUG" else "WARNING"},
                 "celery": {"level": "INFO" if level == "DEBUG" else "WARNING"},
-                "kombu": {"level": "WARNING"},
+                "kombu": {"level": "ERROR"},
                 "pynetdicom": {"level": "CRITICAL"},
                 "pydicom": {"level": "ERROR"},
                 # It warns that memory:// names no host, which it cannot.

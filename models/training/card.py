@@ -37,7 +37,8 @@ clip = [0.0, {clip}]
 
 [output]
 channels = ["background", "compartment_right", "compartment_left"]
-activation = "softmax"
+# What is still to be applied to the answer: "none", the graph ends with its softmax and gives probabilities.
+activation = "none"
 # A pixel is compartment where 1 - background exceeds this; its side is the larger of the two channels.
 threshold = {threshold}
 

@@ -47,7 +47,8 @@ class OutputContract:
     """What the network answers."""
 
     channels: tuple[str, ...]
-    activation: Literal["softmax"]
+    #: What is still to be applied to the answer: "softmax" to logits, "none" to probabilities.
+    activation: Literal["none", "softmax"]
     #: Probability of compartment (both sides together) from which a voxel counts.
     threshold: float
 
@@ -149,9 +150,10 @@ def _input(content: dict[str, Any]) -> InputContract:
 
 def _output(content: dict[str, Any]) -> OutputContract:
     channels = tuple(content["channels"])
-    if set(channels) != CHANNELS or content["activation"] != "softmax":
-        raise ValueError(f"channels must be {sorted(CHANNELS)} with softmax")
-    return OutputContract(channels=channels, activation="softmax", threshold=float(content["threshold"]))
+    activation = content["activation"]
+    if set(channels) != CHANNELS or activation not in ("none", "softmax"):
+        raise ValueError(f"channels must be {sorted(CHANNELS)} with activation none or softmax")
+    return OutputContract(channels=channels, activation=activation, threshold=float(content["threshold"]))
 
 
 def _intended_use(content: dict[str, Any]) -> IntendedUse:

@@ -106,13 +106,15 @@ class OnnxSegmenter:
         return mean_labels, plain_labels, mirrored_labels
 
     def _probabilities(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Softmax over the channels for one prepared slice, shape (channels, rows, columns)."""
+        """Probability of each channel for one prepared slice, shape (channels, rows, columns)."""
         padded = prepare.pad_to_multiple(image, self.card.input.pad_multiple)
         feed = {self._input_name: np.ascontiguousarray(padded[np.newaxis, np.newaxis], dtype=np.float32)}
-        logits = np.asarray(self._session.run(None, feed)[0])[0, :, : image.shape[0], : image.shape[1]]
-        if logits.shape[0] != len(self.card.output.channels):
+        answer = np.asarray(self._session.run(None, feed)[0])[0, :, : image.shape[0], : image.shape[1]]
+        if answer.shape[0] != len(self.card.output.channels):
             raise ModelMismatch("The network has another number of channels than its card.")
-        exponents = np.exp(logits - logits.max(axis=0, keepdims=True))
+        if self.card.output.activation == "none":
+            return _require_probabilities(answer)
+        exponents = np.exp(answer - answer.max(axis=0, keepdims=True))
         probabilities: NDArray[np.float32] = exponents / exponents.sum(axis=0, keepdims=True)
         return probabilities
 
@@ -151,6 +153,13 @@ def _session(card: Card, providers: tuple[str, ...], threads: int) -> Any:
         session = ort.InferenceSession(str(card.path), sess_options=options, providers=chosen)
     session.disable_fallback()
     return session
+
+
+def _require_probabilities(answer: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The answer, if its channels add up to 1; a card that promises so may be wrong."""
+    if not np.allclose(answer.sum(axis=0), 1.0, atol=1e-3):
+        raise ModelMismatch("The card says probabilities, but the network's channels do not add up to 1.")
+    return answer
 
 
 def _refuse_silent_fallback(provider: str, demanded: tuple[str, ...]) -> None:

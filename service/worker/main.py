@@ -1,9 +1,13 @@
 """The worker process from start to end."""
 
 import logging
+import os
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from celery.exceptions import SecurityWarning
 
 from service.core.status import OutputKind
 from service.db.session import Sessions, make_sessions, require_current
@@ -48,6 +52,10 @@ def work(settings: Settings, open_workshop: Callable[[], Workshop]) -> None:
         "model": workshop.card.name,
         "slots": settings.analysis_slots,
     }
+    if os.geteuid() == 0:
+        # Celery warns of this in a form that the log withholds, so it is said here and not there.
+        log.warning("runs_as_root")
+        warnings.filterwarnings("ignore", category=SecurityWarning)
     with Presence(sessions, "worker", detail=lambda: detail):
         worker = app.Worker(
             pool="threads",

@@ -22,6 +22,8 @@ from service.settings import load
 from tests.make.data import data_dir
 from tests.make.tum01 import write_tum01
 
+#: Half of what the demonstration has; enough for volumes to be compared.
+SLICES = 12
 OBJECTS = ("seg.dcm", "sr.dcm", "capture.dcm", "report.dcm", "report.pdf", "finding.json")
 real_data = pytest.mark.skipif(data_dir() is None, reason="no real data (MYOSCREEN_TEST_DATA)")
 
@@ -50,7 +52,7 @@ def quick(*arguments):
 def phantom(tmp_path_factory):
     """The phantom, analysed once."""
     folder = tmp_path_factory.mktemp("phantom")
-    write_phantom(folder / "in")
+    write_phantom(folder / "in", slices=SLICES)
     return folder, analyse(folder / "in", "--out", folder / "out")
 
 
@@ -70,7 +72,7 @@ def test_the_phantom_is_measured_and_every_object_is_there(phantom):
 
 def test_lean_and_fat_of_each_side_are_within_ten_per_cent_of_the_truth(phantom):
     folder, _ = phantom
-    truth = paraspinal_phantom(contrast="t2_tse", slices=24, seed=1)
+    truth = paraspinal_phantom(contrast="t2_tse", slices=SLICES, seed=1)
     measures = finding(folder / "out")["measures"]
     assert measures["left"]["lmm_ml"] == pytest.approx(truth.lean_left_ml, rel=0.1)
     assert measures["right"]["lmm_ml"] == pytest.approx(truth.lean_right_ml, rel=0.1)
@@ -194,7 +196,9 @@ def test_a_missing_path_is_a_failed_call(tmp_path):
 
 @real_data
 def test_the_real_volunteer_is_measured_and_honestly_not_scored(tmp_path):
-    write_tum01(data_dir(), tmp_path / "in")
+    for number, path in enumerate(write_tum01(data_dir(), tmp_path / "in")):
+        if number % 3:
+            path.unlink()  # every third slice is enough to see whether it is scored
     done = quick(tmp_path / "in", "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
     found = finding(tmp_path / "out")

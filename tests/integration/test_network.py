@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from service.core.compartment import Compartment, agreement, clean_compartment
@@ -11,7 +12,7 @@ from service.dicom.phantom import paraspinal_phantom
 from service.dicom.synthesis import axial_grid
 from service.errors import ModelMismatch, ProviderUnavailable
 from service.inference.card import read_card, verify
-from service.inference.segmenter import OnnxSegmenter
+from service.inference.segmenter import OnnxSegmenter, _require_probabilities
 from service.pipeline.references import bundled_models_dir
 from tests.make.data import data_dir
 from tests.make.tum01 import LEFT, RIGHT, tum01_labels, tum01_volume
@@ -73,6 +74,19 @@ def test_a_gpu_that_was_demanded_and_is_not_used_is_an_error(demanded):
 def test_a_provider_that_the_card_does_not_admit_is_an_error():
     with pytest.raises(ProviderUnavailable, match="does not admit"):
         OnnxSegmenter(read_card(FOLDER), providers=("DnnlExecutionProvider",))
+
+
+def test_what_the_network_calls_a_probability_is_taken_as_one(segmenter):
+    """A softmax too many would still look like probabilities, and move the threshold unseen."""
+    image = np.random.default_rng(1).random((64, 96), dtype=np.float32)
+    session = onnxruntime.InferenceSession(segmenter.card.path, providers=["CPUExecutionProvider"])
+    (raw,) = session.run(None, {session.get_inputs()[0].name: image[np.newaxis, np.newaxis]})
+    assert np.allclose(segmenter._probabilities(image), raw[0])
+
+
+def test_a_card_that_is_wrong_about_probabilities_is_found_out():
+    with pytest.raises(ModelMismatch, match="add up to 1"):
+        _require_probabilities(np.ones((3, 4, 4), np.float32))
 
 
 def test_the_same_input_gives_the_same_bits(segmenter, phantom):
