@@ -339,6 +339,28 @@ def _finish(finding: Finding, written: tuple[Written, ...], clock: "_Clock", out
     return Result(finding=complete, written=written, seconds=clock.seconds)
 
 
+def finding_without_images(
+    reasons: tuple[Reason, ...], workshop: Workshop, *, policy: str | None = None
+) -> Finding:
+    """The finding about content of which nothing could be read as images."""
+    return Finding(
+        status="not_assessable",
+        reasons=reasons,
+        definition=None,
+        series=None,
+        person=None,
+        measures=None,
+        scores=(),
+        flags=(),
+        quadrant=None,
+        quality=(),
+        model=None,
+        norms=(),
+        policy=policy,
+        software=workshop.software,
+    )
+
+
 def write_finding(finding: Finding, out: Path) -> None:
     """Write finding.json in one step; a number that is none would be a fault, not a value."""
     text = json.dumps(finding.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)

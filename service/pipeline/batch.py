@@ -6,15 +6,13 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import service
 from service import files
 from service.core.eligibility import reasons_not_eligible
-from service.core.finding import Finding
 from service.dicom.series import Scan, Stack, scan
 from service.errors import Reason
 from service.pipeline.analyse import (
@@ -22,6 +20,7 @@ from service.pipeline.analyse import (
     Workshop,
     analyse_stack,
     blank_finding,
+    finding_without_images,
     remove_former_result,
     write_finding,
 )
@@ -170,7 +169,7 @@ def _analyse(stack: Stack, workshop: Workshop, folder: Path) -> None:
         log.exception("analysis_failed", extra={"code": INTERNAL_FAULT})
         remove_former_result(folder)
         reason = Reason(INTERNAL_FAULT, f"{type(error).__name__} in the analysis.")
-        write_finding(replace(_empty_finding(), reasons=(reason,)), folder)
+        write_finding(finding_without_images((reason,), workshop), folder)
 
 
 def _is_done(stack: Stack, folder: Path, workshop: Workshop) -> bool:
@@ -226,28 +225,7 @@ def _write_reasons(outcomes: list[Outcome], found: Scan, workshop: Workshop, out
         return
     reasons = {reason.code: reason for outcome in outcomes for reason in outcome.reasons}
     nothing = Reason("no_images", "There are no DICOM images here.")
-    finding = replace(_empty_finding(), reasons=tuple(reasons.values()) or (nothing,))
-    write_finding(finding, out)
-
-
-def _empty_finding() -> Finding:
-    """A finding about content that could not even be read as images."""
-    return Finding(
-        status="not_assessable",
-        reasons=(),
-        definition=None,
-        series=None,
-        person=None,
-        measures=None,
-        scores=(),
-        flags=(),
-        quadrant=None,
-        quality=(),
-        model=None,
-        norms=(),
-        policy=None,
-        software=f"myoscreen {service.__version__}",
-    )
+    write_finding(finding_without_images(tuple(reasons.values()) or (nothing,), workshop), out)
 
 
 def _outcome(stack: Stack, folder: Path, out: Path) -> Outcome:

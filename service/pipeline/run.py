@@ -1,6 +1,5 @@
 """One analysis from claim to publication: the row is the job, and the attempt is the right to publish."""
 
-import json
 import logging
 import shutil
 import time
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from service import files
-from service.core.finding import Finding
 from service.core.status import AnalysisState, OutputKind
 from service.db import deliveries, ledger, people, queries
 from service.db.deliveries import OutputFacts
@@ -21,7 +19,13 @@ from service.dicom.identity import Written
 from service.dicom.series import Scan, Stack, UnreadableFile, scan
 from service.dicom.spool import Spool
 from service.errors import LeaseLost, Reason, ServiceError, UnreadableSeries
-from service.pipeline.analyse import FINDING_NAME, Result, Workshop, analyse_stack
+from service.pipeline.analyse import (
+    Result,
+    Workshop,
+    analyse_stack,
+    finding_without_images,
+    write_finding,
+)
 from service.pipeline.deliver import Destination
 from service.pipeline.heartbeat import Heartbeat
 from service.pipeline.intake import input_digest, unreadable_digest
@@ -163,24 +167,9 @@ def _pick(seen: Scan, claim: Claim) -> Stack | None:
 def _unreadable(seen: Scan, workshop: Workshop, out: Path) -> Result:
     """The finding about images of which none can be read."""
     reasons = tuple(dict.fromkeys(file.reason for file in seen.unreadable))[:TOLD_REASONS]
-    finding = Finding(
-        status="not_assessable",
-        reasons=reasons or (Reason("no_stack", "The images form no stack of slices."),),
-        definition=None,
-        series=None,
-        person=None,
-        measures=None,
-        scores=(),
-        flags=(),
-        quadrant=None,
-        quality=(),
-        model=None,
-        norms=(),
-        policy=workshop.policy.reference,
-        software=workshop.software,
-    )
-    text = json.dumps(finding.as_dict(), indent=2, ensure_ascii=False)
-    files.write_atomically(out / FINDING_NAME, (text + "\n").encode("utf-8"))
+    nothing = Reason("no_stack", "The images form no stack of slices.")
+    finding = finding_without_images(reasons or (nothing,), workshop, policy=workshop.policy.reference)
+    write_finding(finding, out)
     return Result(finding=finding)
 
 
