@@ -6,7 +6,7 @@
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS builder
-# "cpu" or "cuda"; see docs/how-to/use-a-gpu.md.
+# "cpu", "cuda" or "openvino"; see docs/how-to/use-a-gpu.md.
 ARG ACCELERATOR=cpu
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
@@ -15,12 +15,15 @@ RUN python -m venv /opt/build && python -m venv /opt/myoscreen
 WORKDIR /src
 COPY requirements/ requirements/
 COPY deploy/gpu/requirements.txt requirements/gpu.txt
+COPY deploy/openvino/requirements.txt requirements/openvino.txt
 RUN /opt/build/bin/pip install --require-hashes -r requirements/build.txt \
     && /opt/myoscreen/bin/pip install --require-hashes -r requirements/runtime.txt
 # The two builds of ONNX Runtime hold the same Python module, so one must go before the other comes.
 RUN if [ "${ACCELERATOR}" = cuda ]; then \
       /opt/myoscreen/bin/pip uninstall --yes onnxruntime \
       && /opt/myoscreen/bin/pip install --require-hashes -r requirements/gpu.txt; \
+    elif [ "${ACCELERATOR}" = openvino ]; then \
+      /opt/myoscreen/bin/pip install --require-hashes -r requirements/openvino.txt; \
     fi
 COPY pyproject.toml README.md CHANGELOG.md LICENSE NOTICE ./
 COPY models/ models/

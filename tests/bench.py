@@ -1,21 +1,34 @@
-"""`make bench`: what the service adds to the network, and how fast it takes images in.
+"""`make bench`: how fast the network is, what the service adds to it, and how fast it takes images in.
 
 Ratios are taken side by side in one run, because absolute times are those of the machine.
 """
 
 import argparse
 import json
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 from pynetdicom import AE, evt
 
+from service.core import prepare
+from service.core.volume import Volume
 from service.dicom.archive import Archive
+from service.dicom.phantom import paraspinal_phantom
 from service.dicom.scp import MAXIMUM_PDU_SIZE, TRANSFER_SYNTAXES
-from service.dicom.synthesis import write_phantom
+from service.dicom.synthesis import axial_grid, write_phantom
+from service.inference.card import Card, read_card, whole_slices
+from service.inference.providers import CPU
+from service.inference.segmenter import OnnxSegmenter
+from service.pipeline.references import bundled_models_dir
 from tests.make.running import RunningService, free_port, running_service, wait_for
 from tests.make.tools import storescu
 
@@ -23,6 +36,10 @@ MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 #: One routine lumbar series, as the issue names it.
 SLICES, ROWS, COLUMNS = 30, 320, 320
 QUIET_SECONDS = 1.0
+#: Series whose network time the issue limits: a routine one, and a long HASTE.
+SERIES = ((SLICES, ROWS, COLUMNS), (200, 320, 260))
+#: Slices of the phantom that are drawn and repeated; the time of a network does not depend on what it sees.
+DRAWN = 10
 
 
 def main() -> None:
@@ -30,13 +47,77 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path, help="also write the figures here")
+    parts = {"network": network, "memory": memory, "turnaround": turnaround, "ingest": ingest}
+    parser.add_argument("--only", choices=parts, action="append", help="this part; repeatable")
     arguments = parser.parse_args()
+    figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        figures = {**turnaround(Path(scratch), arguments.repeats), **ingest(Path(scratch), arguments.repeats)}
+        for name in arguments.only or parts:
+            figures |= parts[name](Path(scratch), arguments.repeats)
     for name, value in figures.items():
         print(f"{name:48} {value:8.3f}")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
+
+
+def network(_scratch: Path, repeats: int) -> dict[str, float]:
+    """Seconds of the network with all that belongs to it, and how many times plain ONNX Runtime takes that.
+
+    Plain: the bare network in fp32 with ONNX Runtime's own settings, slice after slice, as often as the
+    card has each slice seen, in turn with ours.
+    """
+    card = read_card(bundled_models_dir() / "paraspinal")
+    ours = OnnxSegmenter(card)
+    print(f"network on {ours.provider} in {ours.precision}")
+    figures = {}
+    for shape in SERIES:
+        drawn = paraspinal_phantom(slices=DRAWN, rows=shape[1], columns=shape[2])
+        values = np.tile(drawn.image.astype(np.float32), (shape[0] // DRAWN, 1, 1))
+        volume = Volume(values=values, grid=axial_grid(values.shape, drawn.spacing_mm))
+        plain = _plain_onnxruntime(card, volume)
+        ours.segment(Volume(values=values[:2], grid=axial_grid((2, *shape[1:]), drawn.spacing_mm)))
+        times = [(_seconds(lambda: ours.segment(volume)), _seconds(plain)) for _ in range(repeats)]  # noqa: B023
+        mine, theirs = (statistics.median(seconds) for seconds in zip(*times, strict=True))
+        name = "network_" + "x".join(str(length) for length in shape)
+        figures |= {f"{name}_s": mine, f"{name}_plain_onnxruntime_s": theirs}
+        figures[f"{name}_times_faster_than_plain"] = theirs / mine
+    return figures
+
+
+def _plain_onnxruntime(card: Card, volume: Volume) -> Callable[[], None]:
+    """A run of the bare network over as many images of the size that it sees of this volume."""
+    contract = whole_slices(card)
+    grid = volume.grid
+    size = prepare.resampled_shape((grid.rows, grid.columns), grid.pixel_spacing_mm, contract.spacing_mm)
+    image = prepare.pad_to_multiple(prepare.resample(volume.values[0], size), contract.pad_multiple)
+    session = onnxruntime.InferenceSession(str(card.path), providers=[CPU])
+    feed = {session.get_inputs()[0].name: np.ascontiguousarray(image[np.newaxis, np.newaxis])}
+    passes = len(volume.values) * (2 if contract.tta == "flip_columns" else 1)
+
+    def run() -> None:
+        for _ in range(passes):
+            session.run(None, feed)
+
+    return run
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def memory(scratch: Path, _repeats: int) -> dict[str, float]:
+    """The most memory that an analysis of 200 slices takes, in a process of its own."""
+    write_phantom(scratch / "long", slices=SERIES[1][0], rows=SERIES[1][1], columns=SERIES[1][2], seed=98)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service.cli", "analyse", scratch / "long", "--out", scratch / "long-results"]
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"the analysis ended with {process.returncode}")
+    return {"analysis_of_200_slices_peak_mb": usage.ru_maxrss * 1024 / 1e6}
 
 
 def turnaround(scratch: Path, repeats: int) -> dict[str, float]:

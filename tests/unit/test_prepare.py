@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from service.core import prepare
 from service.errors import NotEligible
@@ -47,6 +48,24 @@ def test_resampling_keeps_the_field_of_view():
     ramp = np.tile(np.arange(8, dtype=np.float32) + 0.5, (4, 1))
     small = prepare.resample(ramp, (2, 4))
     assert small[0].tolist() == [1.0, 3.0, 5.0, 7.0]
+
+
+@pytest.mark.parametrize(("before", "after"), [((5, 7), (3, 9)), ((1, 4), (3, 2)), ((8, 6), (10, 6))])
+def test_resampling_a_stack_is_linear_interpolation_of_each_image(before, after):
+    images = np.random.default_rng(1).random((2, 3, *before)).astype(np.float32)
+    steps = np.array(before) / np.array(after)
+    for image, found in zip(
+        images.reshape(6, *before), prepare.resample(images, after).reshape(6, *after), strict=True
+    ):
+        expected = ndimage.affine_transform(
+            image, steps, offset=(steps - 1) / 2, output_shape=after, order=1, mode="nearest"
+        )
+        assert np.allclose(found, expected, atol=1e-6)
+
+
+def test_an_image_of_the_wanted_size_is_left_alone():
+    image = np.ones((4, 5), np.float32)
+    assert prepare.resample(image, (4, 5)) is image
 
 
 def test_blurring_before_a_coarser_grid_takes_out_a_checkerboard():
