@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from service.core.compartment import Compartment, agreement
 from service.core.finding import QualityCheck
+from service.core.predictor import Outlook
 from service.core.volume import Grid
 
 #: Mean area of one side, in cm2, outside which the drawing is not the paraspinal group of an adult.
@@ -16,11 +17,18 @@ SIDE_AREA_CM2 = (2.0, 60.0)
 #: the stack lies outside the trunk or that the network failed on it).
 MIN_SLICE_SHARE = 0.5
 #: Dice between the answers to the image and to its mirror image; below this the network contradicts
-#: itself. Chosen by us from the prototype (good slices agree above 0.9); no calibration exists yet.
+#: itself. Chosen by us from the prototype (good slices agree above 0.9); the
+#: calibrated estimate is ``predicted_dice``.
 MIN_FLIP_AGREEMENT = 0.75
 #: Larger side over smaller side. Asymmetry above 30 % of cross-section is rare even with scoliosis;
 #: a factor of 2 means that one side was missed (chosen by us).
 MAX_SIDE_RATIO = 2.0
+#: Stands in the place of a prediction where the card of the network brings none.
+_NO_PREDICTION = QualityCheck(
+    check="predicted_dice",
+    passed=True,
+    detail="Not given: no calibrated estimate exists for this network.",
+)
 
 
 def check_compartment(
@@ -28,29 +36,32 @@ def check_compartment(
     grid: Grid,
     plain: NDArray[np.uint8],
     mirrored: NDArray[np.uint8] | None,
+    outlook: Outlook | None = None,
 ) -> tuple[QualityCheck, ...]:
-    """Look at the cleaned compartment, and at the raw answers to the image and to its mirror image."""
+    """Look at the cleaned compartment, and at the raw answers to the image and to its mirror image.
+
+    ``outlook`` is what the network's own predictor expects; None where its card has none.
+    """
     left, right = compartment == Compartment.LEFT, compartment == Compartment.RIGHT
-    checks = [_present(left, right)]
-    if not checks[0].passed:
-        return tuple(checks)
-    checks += [
+    present = _present(left, right)
+    checks = [present]
+    if present.passed:
+        checks += _geometry(left, right, grid)
+        if mirrored is not None:
+            checks.append(_flip(plain, mirrored))
+    if outlook is None:
+        return (*checks, _NO_PREDICTION)
+    return (*checks, _familiar(outlook), _predicted(outlook))
+
+
+def _geometry(left: NDArray[np.bool_], right: NDArray[np.bool_], grid: Grid) -> list[QualityCheck]:
+    return [
         _areas(left, right, grid),
         _symmetric(left, right),
         _slices(left, right),
         _sides(left, right, grid),
+        _inside(left | right),
     ]
-    checks.append(_inside(left | right))
-    if mirrored is not None:
-        checks.append(_flip(plain, mirrored))
-    checks.append(
-        QualityCheck(
-            check="predicted_dice",
-            passed=True,
-            detail="Not given: no calibrated estimate exists for this network.",
-        )
-    )
-    return tuple(checks)
 
 
 def _present(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> QualityCheck:
@@ -123,4 +134,31 @@ def _flip(plain: NDArray[np.uint8], mirrored: NDArray[np.uint8]) -> QualityCheck
         check="mirror_agreement",
         passed=dice >= MIN_FLIP_AGREEMENT,
         detail=f"Dice {dice:.3f} between answers to image and mirror image; at least {MIN_FLIP_AGREEMENT}.",
+    )
+
+
+def _familiar(outlook: Outlook) -> QualityCheck:
+    """Judged by the pixels alone, because headers can name the wrong plane or part of the body."""
+    strange = [
+        f"{name.replace('_', ' ')} {value:.2f} (at most {limit:.2f})"
+        for name, value, limit in outlook.strange
+    ]
+    return QualityCheck(
+        check="looks_like_axial_spine",
+        passed=not strange,
+        detail=f"Unlike any axial image of the back that was drawn well: {', '.join(strange)}."
+        if strange
+        else "Certainty and shape of the drawing are those of axial images of the back.",
+    )
+
+
+def _predicted(outlook: Outlook) -> QualityCheck:
+    low, high = outlook.interval
+    return QualityCheck(
+        check="predicted_dice",
+        passed=outlook.dice >= outlook.withhold_below,
+        detail=f"Predicted Dice {outlook.dice:.2f} (95 % interval {low:.2f} to {high:.2f}); "
+        f"at least {outlook.withhold_below:.2f} expected.",
+        predicted_dice=round(outlook.dice, 3),
+        predicted_dice_ci95=(round(low, 3), round(high, 3)),
     )
