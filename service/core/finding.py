@@ -151,6 +151,8 @@ class QualityCheck:
     detail: str
     #: Set on the check "predicted_dice" only.
     predicted_dice: float | None = None
+    #: 95 % interval of the same.
+    predicted_dice_ci95: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

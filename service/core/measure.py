@@ -1,26 +1,31 @@
 """Volumes, areas and shares of one mask."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from service.core.finding import Asymmetry, Measures, ProfilePoint, SideMeasures
 from service.core.mask import Label, Mask
 from service.core.volume import Grid
+from service.core.water_fat import DixonVolume
 
 _LEFT = (Label.LEAN_LEFT, Label.IMAT_LEFT)
 _RIGHT = (Label.LEAN_RIGHT, Label.IMAT_RIGHT)
 
 
-def measure_muscles(mask: Mask, *, height_m: float | None) -> Measures:
+def measure_muscles(mask: Mask, *, height_m: float | None, dixon: DixonVolume | None = None) -> Measures:
     """All measures of a mask; volumes use the true distance between slices.
 
     LMM and IMAT are None where the contrast could not separate fat. A side without any voxel has
-    volume 0 and no fraction.
+    volume 0 and no fraction. ``dixon`` are the images of a Dixon pair; only they give the signal fat
+    fraction.
     """
     areas = label_areas_cm2(mask)
-    left = _side(mask, areas, *_LEFT)
-    right = _side(mask, areas, *_RIGHT)
-    both = _side(mask, areas, *_LEFT, *_RIGHT)
+    left, right, both = (
+        replace(_side(mask, areas, *labels), fat_signal_fraction=_fat_signal_fraction(mask, dixon, *labels))
+        for labels in (_LEFT, _RIGHT, (*_LEFT, *_RIGHT))
+    )
     index = None
     if height_m is not None and both.lmm_ml is not None:
         index = both.lmm_ml / height_m**2
@@ -71,6 +76,20 @@ def _side(mask: Mask, areas_cm2: NDArray[np.float64], *labels: Label) -> SideMea
         mean_lean_csa_cm2=(lean_ml / covered_cm if covered_cm else 0.0) if separated else None,
         fat_signal_fraction=None,
     )
+
+
+def _fat_signal_fraction(mask: Mask, dixon: DixonVolume | None, *labels: Label) -> float | None:
+    """Fat signal over water and fat signal, added up over the compartment: what is brighter weighs more.
+
+    Each slice counts for the length of patient that it stands for. None without signal.
+    """
+    if dixon is None:
+        return None
+    inside = np.isin(mask.labels, labels)
+    extents = mask.grid.slice_extents_mm
+    total = float(np.sum(dixon.in_phase.values, axis=(1, 2), where=inside, dtype=np.float64) @ extents)
+    fat = float(np.sum(dixon.fat_signal, axis=(1, 2), where=inside, dtype=np.float64) @ extents)
+    return fat / total if total > 0 else None
 
 
 def _profile(mask: Mask, areas_cm2: NDArray[np.float64]) -> tuple[ProfilePoint, ...]:

@@ -1,6 +1,8 @@
 """What the headers say of one stack of images and of the person in it."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 from typing import Literal
 
 Plane = Literal["axial", "coronal", "sagittal", "oblique"]
@@ -18,6 +20,32 @@ Contrast = Literal[
 ]
 Region = Literal["cervical", "thoracic", "lumbar", "thoracolumbar", "whole_spine", "unknown"]
 Sex = Literal["M", "F"]
+
+
+class Role(StrEnum):
+    """What one stack is in an input set."""
+
+    #: The one image of a single-contrast input set.
+    IMAGE = "image"
+    #: The water image of a Dixon pair; its grid is that of the results.
+    WATER = "water"
+    #: The fat image of a Dixon pair.
+    FAT = "fat"
+    #: Another image of an acquisition whose water and fat images are a pair: not measured by itself.
+    DIXON_PART = "dixon_part"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acquisition:
+    """What tells one acquisition from another, as far as the headers say."""
+
+    #: When the first image of the stack was acquired.
+    time: datetime | None = None
+    #: AcquisitionNumber of the images, each once.
+    numbers: tuple[str, ...] = ()
+    series_time: datetime | None = None
+    series_number: int | None = None
+    protocol: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,3 +94,7 @@ class StackFacts:
     person: Person
     #: The bundled synthetic phantom, by a constant marker in its headers.
     phantom: bool = False
+    #: The part of a Dixon acquisition that the headers name; the in-phase image of a Dixon turbo spin
+    #: echo has the contrast "t2_tse" and is named here.
+    dixon_part: Contrast | None = None
+    acquisition: Acquisition = Acquisition()

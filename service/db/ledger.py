@@ -52,6 +52,17 @@ class InstanceFacts:
     size: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sibling:
+    """Another series of a study."""
+
+    id: int
+    #: None while images may still arrive.
+    closed_at: datetime | None
+    #: Relative path of the image that came first.
+    first_path: str
+
+
 class Recorded(StrEnum):
     """What became of one received image."""
 
@@ -215,6 +226,36 @@ def close_series(session: Session, series: OpenSeries, *, reason: CompletionReas
         session.rollback()
         return False
     return True
+
+
+def siblings(session: Session, study_id: int, *, without: Sequence[int] = ()) -> list[Sibling]:
+    """The other series of a study, in the order in which they came."""
+    first = (
+        select(Instance.path)
+        .where(Instance.series_id == Series.id)
+        .order_by(Instance.id)
+        .limit(1)
+        .correlate(Series)
+        .scalar_subquery()
+    )
+    rows = session.execute(
+        select(Series.id, Series.closed_at, first.label("path"))
+        .where(Series.study_id == study_id, Series.id.not_in(without))
+        .order_by(Series.id)
+    )
+    return [
+        Sibling(id=row.id, closed_at=row.closed_at, first_path=row.path)
+        for row in rows
+        if row.path is not None
+    ]
+
+
+def lock_study(session: Session, study_id: int) -> None:
+    """Let nobody else close series of this study until the transaction ends.
+
+    Rows that refer to the study may still be written.
+    """
+    session.execute(select(Study.id).where(Study.id == study_id).with_for_update(key_share=True))
 
 
 def series_paths(session: Session, series_ids: Sequence[int]) -> list[tuple[str, str, str]]:

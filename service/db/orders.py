@@ -15,7 +15,8 @@ from service.errors import InvalidRequest
 def order_rerun(session: Session, analysis_id: int, *, now: datetime) -> int | None:
     """Make the next version of an analysis READY and return its id, or None if there is no such analysis.
 
-    The earlier version stays the current result until the new one is published.
+    It takes the input set of the newest version. The earlier version stays the current result until the
+    new one is published.
     """
     analysis = session.scalar(select(Analysis).where(Analysis.id == analysis_id).with_for_update())
     detail = analysis_detail(session, analysis_id)
@@ -24,6 +25,12 @@ def order_rerun(session: Session, analysis_id: int, *, now: datetime) -> int | N
     if any(AnalysisState(version.state) not in TERMINAL for version in detail.versions):
         raise InvalidRequest("A version of this analysis is waiting or running.", reason="already_waiting")
     newest = detail.versions[-1] if detail.versions else None
+    if newest is not None and newest.state == AnalysisState.SUPERSEDED:
+        # Nothing came after it on its stack, so the images went into another analysis.
+        raise InvalidRequest("Another result took the place of this one.", reason="superseded")
+    if newest is not None:
+        # Versions of one stack may differ in their partners: the last one knows them all.
+        analysis = session.get_one(Analysis, newest.id)
     rerun = Analysis(
         study_id=analysis.study_id,
         input_digest=analysis.input_digest,

@@ -9,24 +9,38 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
+from service.core.series import Role
 from service.core.status import TERMINAL, AnalysisState, OutputKind
 from service.db.deliveries import drop_unsent
 from service.db.leases import Lease
 from service.db.ledger import add_event
-from service.db.tables import Analysis, AnalysisInput, Output
+from service.db.tables import Analysis, AnalysisInput, Output, Series
 from service.errors import LeaseLost, Reason
-
-IMAGE = "image"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackInput:
-    """One stack that is to be analysed, with the digest of everything in it."""
+    """One stack of an input set, in its role."""
 
+    series_id: int
     stack: int
+    role: Role = Role.IMAGE
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetInput:
+    """One input set that is to be analysed, with the digest of everything in it."""
+
+    #: The stack that results lie on first: versions are counted by it.
+    stacks: tuple[StackInput, ...]
     digest: str
+
+    @property
+    def anchor(self) -> tuple[int, int]:
+        """Series and stack that results lie on."""
+        return self.stacks[0].series_id, self.stacks[0].stack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +66,7 @@ class Claim:
     object_time: datetime
     study_uid: str
     created_at: datetime
+    #: The stack that results lie on first.
     inputs: tuple[ClaimedInput, ...]
 
 
@@ -85,88 +100,105 @@ class Result:
 
 
 def make_ready(
-    session: Session, *, study_id: int, series_id: int, stacks: Sequence[StackInput], now: datetime
+    session: Session, *, study_id: int, series_ids: Sequence[int], sets: Sequence[SetInput], now: datetime
 ) -> list[int]:
-    """Make one READY analysis for each stack that was not analysed in this form; return their ids.
+    """Make one READY analysis for each input set that was not analysed in this form; return their ids.
 
-    Earlier analyses that did not start are superseded at once, and so are those of stacks that are no
-    longer there, with what they had not sent; a finished one stays current until its successor is
-    published.
+    ``sets`` are all input sets of these series. Earlier analyses that did not start are superseded at
+    once, and so are those of sets that are no longer there, with what they had not sent; a finished one
+    stays current until its successor is published.
     """
     made = []
-    for stack in stacks:
-        latest = session.scalars(_versions(series_id, stack.stack).limit(1)).one_or_none()
-        if latest is not None and latest.input_digest == stack.digest:
+    for wanted in sets:
+        latest = session.scalars(_versions(*wanted.anchor).limit(1)).one_or_none()
+        current = latest is not None and latest.state != AnalysisState.SUPERSEDED
+        if latest is not None and current and latest.input_digest == wanted.digest:
             continue
-        made.append(_add_version(session, study_id, series_id, stack, after=latest, now=now))
-    gone = _gone(session, series_id, {stack.stack for stack in stacks})
+        made.append(_add_version(session, study_id, wanted, after=latest, now=now))
+    gone = _gone(session, series_ids, {wanted.anchor for wanted in sets})
     supersede(session, gone, now=now)
     drop_unsent(session, gone, now=now)
     return made
 
 
+def awaiting_partners(session: Session, series_ids: Sequence[int], *, without: Sequence[int]) -> set[int]:
+    """Which of these series are measured together with one whose images are arriving again.
+
+    ``without`` are series that do not count as such: those that are about to be closed.
+    """
+    partner = aliased(AnalysisInput)
+    rows = session.execute(
+        select(AnalysisInput.series_id)
+        .join(Analysis, Analysis.id == AnalysisInput.analysis_id)
+        .join(partner, partner.analysis_id == Analysis.id)
+        .join(Series, Series.id == partner.series_id)
+        .where(
+            AnalysisInput.series_id.in_(series_ids),
+            partner.series_id.not_in(without),
+            Series.closed_at.is_(None),
+            Analysis.state != AnalysisState.SUPERSEDED,
+        )
+    )
+    return set(rows.scalars())
+
+
 def _versions(series_id: int, stack: int) -> Select[Analysis]:
-    """Analyses of one stack, newest version first."""
+    """Analyses whose results lie on one stack, newest version first."""
     return (
         select(Analysis)
         .join(AnalysisInput)
-        .where(AnalysisInput.series_id == series_id, AnalysisInput.stack == stack)
+        .where(
+            AnalysisInput.series_id == series_id,
+            AnalysisInput.stack == stack,
+            AnalysisInput.role != Role.FAT,
+        )
         .order_by(Analysis.version.desc())
     )
 
 
-def _gone(session: Session, series_id: int, stacks: set[int]) -> list[int]:
-    """Analyses of stacks that the series no longer has."""
+def _gone(session: Session, series_ids: Sequence[int], anchors: set[tuple[int, int]]) -> list[int]:
+    """Analyses of input sets that these series no longer make."""
     rows = session.execute(
-        select(Analysis.id)
+        select(Analysis.id, AnalysisInput.series_id, AnalysisInput.stack)
         .join(AnalysisInput)
         .where(
-            AnalysisInput.series_id == series_id,
-            AnalysisInput.stack.not_in(stacks),
+            AnalysisInput.series_id.in_(series_ids),
+            AnalysisInput.role != Role.FAT,
             Analysis.state != AnalysisState.SUPERSEDED,
         )
     )
-    return list(rows.scalars())
+    return [row.id for row in rows if (row.series_id, row.stack) not in anchors]
 
 
 def _add_version(
-    session: Session,
-    study_id: int,
-    series_id: int,
-    stack: StackInput,
-    *,
-    after: Analysis | None,
-    now: datetime,
+    session: Session, study_id: int, wanted: SetInput, *, after: Analysis | None, now: datetime
 ) -> int:
     """Add the next version, and stop earlier ones that have not finished."""
-    first = session.scalars(
-        _versions(series_id, stack.stack).where(Analysis.input_digest == stack.digest)
-    ).all()
+    earlier = session.scalars(_versions(*wanted.anchor)).all()
+    first = [older for older in earlier if older.input_digest == wanted.digest]
     analysis = Analysis(
         study_id=study_id,
-        input_digest=stack.digest,
+        input_digest=wanted.digest,
         version=after.version + 1 if after else 1,
         supersedes_id=after.id if after else None,
         state=AnalysisState.READY,
         object_time=first[-1].object_time if first else now,
         created_at=now,
-        inputs=[AnalysisInput(series_id=series_id, role=IMAGE, stack=stack.stack)],
+        inputs=[
+            AnalysisInput(series_id=item.series_id, role=item.role.value, stack=item.stack)
+            for item in wanted.stacks
+        ],
     )
-    unfinished = [
-        older.id
-        for older in session.scalars(_versions(series_id, stack.stack))
-        if older.state not in TERMINAL
-    ]
     session.add(analysis)
-    supersede(session, unfinished, now=now)
+    supersede(session, [older.id for older in earlier if older.state not in TERMINAL], now=now)
     session.flush()
     add_event(
         session,
         "analysis_ready",
         at=now,
-        series_id=series_id,
+        series_id=wanted.anchor[0],
         analysis_id=analysis.id,
-        detail={"version": analysis.version, "stack": stack.stack},
+        detail={"version": analysis.version, "stack": wanted.anchor[1], "stacks": len(wanted.stacks)},
     )
     return analysis.id
 

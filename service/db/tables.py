@@ -166,14 +166,17 @@ class Analysis(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     study: Mapped[Study] = relationship()
-    inputs: Mapped[list["AnalysisInput"]] = relationship(back_populates="analysis")
+    #: The stack that results lie on first.
+    inputs: Mapped[list["AnalysisInput"]] = relationship(
+        back_populates="analysis", order_by="AnalysisInput.id"
+    )
     outputs: Mapped[list["Output"]] = relationship(back_populates="analysis")
 
     __table_args__ = (Index("ix_analyses_state_not_before", "state", "not_before"),)
 
 
 class AnalysisInput(Base):
-    """One stack of an input set, in its role (image, water, fat, station)."""
+    """One stack of an input set, in its role (a ``service.core.series.Role``)."""
 
     __tablename__ = "analysis_inputs"
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, Select, and_, column, exists, func, literal, or_, select
+from sqlalchemy import JSON, ColumnElement, Select, and_, column, exists, func, literal, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased, defer
 
+from service.core.series import Role
 from service.core.status import AnalysisState
 from service.db.shapes import (
     AnalysisDetail,
@@ -163,7 +164,7 @@ def _row(
             FlagFacts(code=flag["code"], state=flag["state"], text=flag["text"]) for flag in flags or ()
         ),
         study_uid=study_uid,
-        series_uids=tuple(item.series_uid for item in inputs),
+        series_uids=tuple(dict.fromkeys(item.series_uid for item in inputs)),
         received_at=min((item.first_at for item in inputs), default=None),
         created_at=analysis.created_at,
         finished_at=analysis.finished_at,
@@ -293,20 +294,17 @@ def _output(output: Output) -> OutputFacts:
 
 
 def _versions(session: Session, analysis: Analysis) -> tuple[VersionFacts, ...]:
-    """All analyses of the same stacks, oldest first."""
-    mine = {(item.series_id, item.stack, item.role) for item in analysis.inputs}
-    rows = session.execute(
-        select(Analysis, AnalysisInput)
+    """All analyses whose results lie on the same stack, oldest first."""
+    mine = [(item.series_id, item.stack) for item in analysis.inputs if item.role != Role.FAT]
+    same = session.scalars(
+        select(Analysis)
         .join(AnalysisInput, AnalysisInput.analysis_id == Analysis.id)
-        .where(Analysis.study_id == analysis.study_id)
+        .where(
+            tuple_(AnalysisInput.series_id, AnalysisInput.stack).in_(mine),
+            AnalysisInput.role != Role.FAT,
+        )
         .options(defer(Analysis.finding), defer(Analysis.timings))
     )
-    stacks: dict[int, set[tuple[int, int, str]]] = {}
-    others: dict[int, Analysis] = {}
-    for other, item in rows:
-        others[other.id] = other
-        stacks.setdefault(other.id, set()).add((item.series_id, item.stack, item.role))
-    same = [others[other_id] for other_id, theirs in stacks.items() if theirs == mine]
     return tuple(
         VersionFacts(
             id=other.id,

@@ -7,7 +7,7 @@ above 800 in 3-D and above 2000 in 2-D). They lie in the gaps between these rang
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from service.core.series import Contrast
@@ -104,6 +104,8 @@ class ContrastReading:
 
     contrast: Contrast
     evidence: str
+    #: The part of a Dixon acquisition that the headers name, whatever contrast that part has.
+    part: Contrast | None = None
 
 
 def read_contrast(attributes: Attributes) -> ContrastReading:
@@ -113,9 +115,12 @@ def read_contrast(attributes: Attributes) -> ContrastReading:
         return ContrastReading(contrast="other", evidence=f"Modality={modality}")
     timed = _by_timing(attributes)
     named = _named_component(attributes) or _described_dixon(attributes)
+    if named and named.contrast in DIXON_TOKENS.values():
+        named = replace(named, part=named.contrast)
     if named and named.contrast == "in_phase" and timed and timed.contrast in ("t2_tse", "t2_haste"):
         # The in-phase image of a Dixon turbo spin echo is its plain T2 image.
-        return ContrastReading(contrast=timed.contrast, evidence=f"{named.evidence}, {timed.evidence}")
+        evidence = f"{named.evidence}, {timed.evidence}"
+        return ContrastReading(contrast=timed.contrast, evidence=evidence, part=named.part)
     return named or timed or _by_words(attributes)
 
 

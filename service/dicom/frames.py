@@ -42,7 +42,7 @@ SCAN_TAGS: Final = (
     *("AcquisitionNumber", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient"),
     *("FrameOfReferenceUID", "TemporalPositionIdentifier", "NumberOfFrames", "Rows", "Columns"),
     *("SamplesPerPixel", "PixelSpacing", "LossyImageCompression", "LossyImageCompressionMethod"),
-    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *("SeriesNumber", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
 #: PS3.5 9.1; a leading zero in a component is forbidden there, but harms nothing.
 UID_LENGTH: Final = 64

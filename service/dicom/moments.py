@@ -1,4 +1,4 @@
-"""The newest time that images of a stack carry."""
+"""The times that images of a stack carry."""
 
 import re
 from collections.abc import Iterable
@@ -17,9 +17,44 @@ PAIRS: Final = (
     ("SeriesDate", "SeriesTime"),
     ("StudyDate", "StudyTime"),
 )
+#: Acquisition as one value with day and time; an enhanced object says it for each frame.
+ACQUIRED: Final = ("FrameAcquisitionDateTime", "AcquisitionDateTime")
 DATETIMES: Final = ("AcquisitionDateTime", "FrameAcquisitionDateTime", "FrameReferenceDateTime")
 TIME_PATTERN: Final = re.compile(r"(\d{2})(?::?(\d{2})(?::?(\d{2})(?:\.(\d{1,6}))?)?)?")
 ZONE_PATTERN: Final = re.compile(r"([+-])(\d{2})(\d{2})")
+
+
+def first_acquired(images: Iterable[Attributes]) -> datetime | None:
+    """When the first of the images was acquired, in UTC; None where none of them tells the time of day."""
+    return min((moment for each in images if (moment := _acquired(each)) is not None), default=None)
+
+
+def _acquired(attributes: Attributes) -> datetime | None:
+    """When one image was acquired; None where no attribute tells the time of day."""
+    whole = [(attributes.text(k)[:8], attributes.text(k)[8:]) for k in ACQUIRED]
+    return _told(
+        attributes, (*whole, (attributes.text("AcquisitionDate"), attributes.text("AcquisitionTime")))
+    )
+
+
+def series_began(attributes: Attributes) -> datetime | None:
+    """SeriesDate and SeriesTime in UTC, None where they tell no time of day."""
+    return _told(attributes, ((attributes.text("SeriesDate"), attributes.text("SeriesTime")),))
+
+
+def _told(attributes: Attributes, texts: Iterable[tuple[str, str]]) -> datetime | None:
+    """The first of these days and times of day whose time makes sense.
+
+    A day that is missing is that of the study, or else a fixed one: where dates were taken out, the times
+    of day still tell two acquisitions apart.
+    """
+    zone = _zone(attributes.text("TimezoneOffsetFromUTC"))
+    fixed = f"{NO_TIME:%Y%m%d}"
+    for day, clock in texts:
+        if TIME_PATTERN.match(clock):
+            days = (day, attributes.text("StudyDate"), fixed)
+            return _moment(next(text for text in days if parse_date(text)), clock, zone)
+    return None
 
 
 def newest_time(images: Iterable[Attributes]) -> datetime:

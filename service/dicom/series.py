@@ -19,7 +19,7 @@ from pydicom.uid import (
     JPEGLSNearLossless,
 )
 
-from service.core.series import StackFacts
+from service.core.series import Acquisition, StackFacts
 from service.core.volume import Grid
 from service.dicom.contrast import read_contrast
 from service.dicom.demographics import read_person
@@ -29,7 +29,7 @@ from service.dicom.grouping import offset_mm, split_into_stacks
 from service.dicom.headers import Attributes, Header, quiet, read_header
 from service.dicom.instance import LONG_TEXT, SHORT_TEXT, InstanceIdentity, read_identity, read_study
 from service.dicom.kinds import is_derived, is_localizer, read_region
-from service.dicom.moments import newest_time
+from service.dicom.moments import first_acquired, newest_time, series_began
 from service.dicom.pixels import read_volume
 from service.dicom.sources import source_datasets
 from service.dicom.stack import FrameRef, Scan, Stack, StudyFacts, UnreadableFile
@@ -182,6 +182,20 @@ def _facts(number: int, frames: list[HeaderFrame], grid: Grid, normal: NDArray[n
         localizer=is_localizer(attributes),
         person=read_person(attributes),
         phantom=attributes.text("Manufacturer") == PHANTOM_MANUFACTURER,
+        dixon_part=contrast.part,
+        acquisition=_acquisition(frames),
+    )
+
+
+def _acquisition(frames: list[HeaderFrame]) -> Acquisition:
+    """What the headers say of the acquisition that a stack comes from."""
+    first = frames[0].attributes
+    return Acquisition(
+        time=first_acquired(frame.attributes for frame in frames),
+        numbers=tuple(sorted({frame.attributes.text("AcquisitionNumber") for frame in frames} - {""})),
+        series_time=series_began(first),
+        series_number=first.whole("SeriesNumber"),
+        protocol=first.text("ProtocolName")[:LONG_TEXT],
     )
 
 

@@ -69,10 +69,12 @@ def write_sr(
     others: Sequence[Written],
     identity: ObjectIdentity,
     path: Path,
+    further: Sequence[Stack] = (),
 ) -> Written:
     """Write the finding as a preliminary, unverified Comprehensive 3D SR.
 
-    A finding without measures becomes a report that holds the reason and no number.
+    A finding without measures becomes a report that holds the reason and no number. ``further`` are
+    stacks beside the one that results lie on, such as the fat image of a Dixon pair: evidence too.
     """
     source = first_source(stack)
     person = take_person([source])
@@ -88,7 +90,7 @@ def write_sr(
     )
     model_name = finding.model.name if finding.model else wording.PRODUCT
     report = Comprehensive3DSR(
-        evidence=[*_images(stack, source), *objects],
+        evidence=[*_images(stack, source), *_further(stack, further), *objects],
         content=_content(finding, segmentation, source, stack, identity),
         series_instance_uid=series_uid(sop_instance_uid),
         series_number=SERIES_NUMBERS[OutputKind.SR],
@@ -167,6 +169,13 @@ def _images(stack: Stack, source: Dataset) -> list[Dataset]:
     return images
 
 
+def _further(stack: Stack, others: Sequence[Stack]) -> list[Dataset]:
+    """The images of other stacks that are not images of this one (a multi-frame object may hold both)."""
+    seen = {frame.sop_instance_uid for frame in stack.frames}
+    images = [image for other in others for image in _images(other, first_source(other))]
+    return [image for image in images if image.SOPInstanceUID not in seen]
+
+
 def _library(stack: Stack, source: Dataset) -> list[Dataset]:
     """The key images, described by the grid (multi-frame: the image as a whole, without a position)."""
     if is_multiframe(source):
@@ -234,9 +243,10 @@ def _sentences(finding: Finding) -> list[str]:
     if finding.quadrant is not None:
         said.append(f"Pattern: {wording.QUADRANTS[finding.quadrant]}.")
     said.append(f"{wording.quality_sentence(finding.quality)}.")
+    said += [check.detail for check in finding.quality if check.check == "dixon_pair"]
     if finding.series is not None:
         said.append(
-            f"Measured on {wording.CONTRASTS[finding.series.contrast]}, {finding.series.slices} slices, "
+            f"Measured on {wording.contrast_name(finding.series)}, {finding.series.slices} slices, "
             f"{finding.series.coverage_mm:.0f} mm, region: {finding.series.region.replace('_', ' ')}."
         )
     if finding.definition is not None:

@@ -4,26 +4,28 @@ import csv
 import io
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from service import files
-from service.core.eligibility import reasons_not_eligible
-from service.dicom.series import Scan, Stack, scan
+from service.core.dixon import find_input_sets
+from service.core.finding import SeriesInput
+from service.dicom.series import Scan, scan
 from service.errors import Reason
 from service.pipeline.analyse import (
     FINDING_NAME,
     Workshop,
-    analyse_stack,
+    analyse_inputs,
     blank_finding,
     finding_without_images,
     remove_former_result,
     write_finding,
 )
+from service.pipeline.inputs import Inputs, inputs_section, newest_time, why_not_eligible
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ TABLE_COLUMNS = (
     "imat_fraction",
     "left_imat_fraction",
     "right_imat_fraction",
+    "fat_signal_fraction",
     "mean_csa_cm2",
     "lmm_height_index_ml_m2",
     "model",
@@ -58,12 +61,15 @@ WorkshopMaker = Callable[[], Workshop]
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one stack, or of one file that is part of none."""
+    """What became of one input set, or of one file that is part of no stack."""
 
     #: Folder of the result below ``--out`` ("." for ``--out`` itself), None where there is none.
     folder: str | None
+    #: Of the stack that results lie on.
     series_uid: str | None
     stack: int | None
+    #: Every stack of the input set with its role.
+    inputs: tuple[SeriesInput, ...]
     #: Name of the file, for content that could not be read.
     file: str | None
     status: str
@@ -85,29 +91,28 @@ def find_files(paths: Iterable[Path], *, without: Path | None = None) -> list[Pa
 def analyse_paths(
     paths: Iterable[Path], out: Path, make_workshop: WorkshopMaker, *, jobs: int = 1, resume: bool = False
 ) -> list[Outcome]:
-    """Analyse everything below ``paths`` into ``out`` and say what became of each stack.
+    """Analyse everything below ``paths`` into ``out`` and say what became of each input set.
 
     One input set gives its files in ``out`` itself, several give one sub-folder each.
     """
     files.make_private_dir(out)
     workshop = make_workshop()
     found = scan(find_files(paths, without=out))
-    eligible = [
-        stack for stack in found.stacks if not reasons_not_eligible(stack.facts, workshop.card.intended_use)
-    ]
+    sets = find_input_sets(found.stacks)
+    eligible = [inputs for inputs in sets if not why_not_eligible(inputs, workshop.card)]
     folders = _folders(eligible, out)
     if len(eligible) > 1:
         remove_former_result(out)
-    outcomes = _unreadable(found) + _not_eligible(found, eligible, workshop)
+    outcomes = _unreadable(found) + _not_eligible(sets, workshop)
     if not eligible:
-        _write_reasons(outcomes, found, workshop, out)
+        _write_reasons(outcomes, sets, workshop, out)
     waiting = [
-        (stack, folder)
-        for stack, folder in zip(eligible, folders, strict=True)
-        if not (resume and _is_done(stack, folder, workshop))
+        (inputs, folder)
+        for inputs, folder in zip(eligible, folders, strict=True)
+        if not (resume and _is_done(inputs, folder, workshop))
     ]
     _run(waiting, workshop, make_workshop, jobs)
-    outcomes += [_outcome(stack, folder, out) for stack, folder in zip(eligible, folders, strict=True)]
+    outcomes += [_outcome(inputs, folder, out) for inputs, folder in zip(eligible, folders, strict=True)]
     text = json.dumps([_plain(outcome) for outcome in outcomes], indent=2, ensure_ascii=False)
     files.write_atomically(out / OUTCOMES_NAME, (text + "\n").encode("utf-8"))
     return outcomes
@@ -126,22 +131,22 @@ def measures_table(out: Path, outcomes: list[Outcome]) -> bytes:
     return stream.getvalue().encode("utf-8")
 
 
-def _folders(eligible: list[Stack], out: Path) -> list[Path]:
-    """``out`` itself for one stack, numbered sub-folders for several."""
+def _folders(eligible: list[Inputs], out: Path) -> list[Path]:
+    """``out`` itself for one input set, numbered sub-folders for several."""
     if len(eligible) == 1:
         return [out]
     return [out / f"input-{number:03d}" for number in range(1, len(eligible) + 1)]
 
 
 def _run(
-    waiting: list[tuple[Stack, Path]], workshop: Workshop, make_workshop: WorkshopMaker, jobs: int
+    waiting: list[tuple[Inputs, Path]], workshop: Workshop, make_workshop: WorkshopMaker, jobs: int
 ) -> None:
     """Analyse one after the other, or in ``jobs`` processes."""
-    for _stack, folder in waiting:
+    for _inputs, folder in waiting:
         files.make_private_dir(folder)
     if jobs <= 1 or len(waiting) <= 1:
-        for stack, folder in waiting:
-            _analyse(stack, workshop, folder)
+        for inputs, folder in waiting:
+            _analyse(inputs, workshop, folder)
         return
     with ProcessPoolExecutor(
         jobs, mp_context=get_context("spawn"), initializer=_open_workshop, initargs=(make_workshop,)
@@ -157,14 +162,14 @@ def _open_workshop(make_workshop: WorkshopMaker) -> None:
     _child_workshop[:] = [make_workshop()]
 
 
-def _analyse_in_child(stack: Stack, folder: Path) -> None:
-    _analyse(stack, _child_workshop[0], folder)
+def _analyse_in_child(inputs: Inputs, folder: Path) -> None:
+    _analyse(inputs, _child_workshop[0], folder)
 
 
-def _analyse(stack: Stack, workshop: Workshop, folder: Path) -> None:
-    """Analyse one stack; a fault in it is its own outcome and never costs the other stacks theirs."""
+def _analyse(inputs: Inputs, workshop: Workshop, folder: Path) -> None:
+    """Analyse one input set; a fault in it is its own outcome and never costs the others theirs."""
     try:
-        analyse_stack(stack, workshop, at=stack.newest_time, out=folder)
+        analyse_inputs(inputs, workshop, at=newest_time(inputs), out=folder)
     except Exception as error:
         log.exception("analysis_failed", extra={"code": INTERNAL_FAULT})
         remove_former_result(folder)
@@ -172,8 +177,8 @@ def _analyse(stack: Stack, workshop: Workshop, folder: Path) -> None:
         write_finding(finding_without_images((reason,), workshop), folder)
 
 
-def _is_done(stack: Stack, folder: Path, workshop: Workshop) -> bool:
-    """Whether ``folder`` holds a whole result of the same stack, made in the same way."""
+def _is_done(inputs: Inputs, folder: Path, workshop: Workshop) -> bool:
+    """Whether ``folder`` holds a whole result of the same stacks, made in the same way."""
     try:
         found = json.loads((folder / FINDING_NAME).read_text("utf-8"))
         series = found["series"]
@@ -182,9 +187,9 @@ def _is_done(stack: Stack, folder: Path, workshop: Workshop) -> bool:
         same_software = found["software"] == workshop.software
     except (OSError, ValueError, TypeError, KeyError):
         return False
-    inputs = [{"role": "image", "series_uid": stack.facts.series_uid, "stack": stack.facts.stack}]
-    expected = blank_finding(stack, workshop, None).as_dict()
-    same_way = [inputs, stack.facts.slices, expected["model"], list(expected["norms"]), expected["policy"]]
+    expected = blank_finding(inputs, workshop, None).as_dict()
+    roles, slices = list(expected["series"]["inputs"]), expected["series"]["slices"]
+    same_way = [roles, slices, expected["model"], list(expected["norms"]), expected["policy"]]
     return whole and same_software and made == same_way
 
 
@@ -194,6 +199,7 @@ def _unreadable(found: Scan) -> list[Outcome]:
             folder=None,
             series_uid=item.series_uid,
             stack=None,
+            inputs=(),
             file=item.path.name,
             status="not_assessable",
             reasons=(item.reason,),
@@ -202,39 +208,40 @@ def _unreadable(found: Scan) -> list[Outcome]:
     ]
 
 
-def _not_eligible(found: Scan, eligible: list[Stack], workshop: Workshop) -> list[Outcome]:
+def _not_eligible(sets: Sequence[Inputs], workshop: Workshop) -> list[Outcome]:
     return [
         Outcome(
             folder=None,
-            series_uid=stack.facts.series_uid,
-            stack=stack.facts.stack,
+            series_uid=inputs.first.facts.series_uid,
+            stack=inputs.first.facts.stack,
+            inputs=inputs_section(inputs),
             file=None,
             status="not_eligible",
-            reasons=reasons_not_eligible(stack.facts, workshop.card.intended_use),
+            reasons=reasons,
         )
-        for stack in found.stacks
-        if stack not in eligible
+        for inputs in sets
+        if (reasons := why_not_eligible(inputs, workshop.card))
     ]
 
 
-def _write_reasons(outcomes: list[Outcome], found: Scan, workshop: Workshop, out: Path) -> None:
-    """finding.json for a call in which no stack was eligible."""
-    if found.stacks:
-        first = found.stacks[0]
-        analyse_stack(first, workshop, at=first.newest_time, out=out)
+def _write_reasons(outcomes: list[Outcome], sets: Sequence[Inputs], workshop: Workshop, out: Path) -> None:
+    """finding.json for a call in which no input set was eligible."""
+    if sets:
+        analyse_inputs(sets[0], workshop, at=newest_time(sets[0]), out=out)
         return
     reasons = {reason.code: reason for outcome in outcomes for reason in outcome.reasons}
     nothing = Reason("no_images", "There are no DICOM images here.")
     write_finding(finding_without_images(tuple(reasons.values()) or (nothing,), workshop), out)
 
 
-def _outcome(stack: Stack, folder: Path, out: Path) -> Outcome:
-    """What stands in the finding of a stack that was analysed."""
+def _outcome(inputs: Inputs, folder: Path, out: Path) -> Outcome:
+    """What stands in the finding of an input set that was analysed."""
     found = json.loads((folder / FINDING_NAME).read_text("utf-8"))
     return Outcome(
         folder=folder.relative_to(out).as_posix(),
-        series_uid=stack.facts.series_uid,
-        stack=stack.facts.stack,
+        series_uid=inputs.first.facts.series_uid,
+        stack=inputs.first.facts.stack,
+        inputs=inputs_section(inputs),
         file=None,
         status=found["status"],
         reasons=tuple(Reason(**reason) for reason in found["reasons"]),
@@ -247,6 +254,7 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
         "folder": outcome.folder,
         "series_uid": outcome.series_uid,
         "stack": outcome.stack,
+        "inputs": [asdict(item) for item in outcome.inputs],
         "file": outcome.file,
         "status": outcome.status,
         "reasons": reasons,

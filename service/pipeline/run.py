@@ -4,31 +4,33 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from service import files
+from service.core.dixon import InputSet, find_input_sets, pair_of
+from service.core.series import Role
 from service.core.status import AnalysisState, OutputKind
 from service.db import deliveries, ledger, people, queries
 from service.db.deliveries import OutputFacts
 from service.db.queries import Claim
 from service.db.session import Session, Sessions, reading
 from service.dicom.identity import Written
-from service.dicom.series import Scan, Stack, UnreadableFile, scan
+from service.dicom.series import Scan, UnreadableFile, scan
 from service.dicom.spool import Spool
 from service.errors import LeaseLost, Reason, ServiceError, UnreadableSeries
 from service.pipeline.analyse import (
     Result,
     Workshop,
-    analyse_stack,
+    analyse_inputs,
     finding_without_images,
     write_finding,
 )
 from service.pipeline.deliver import Destination
 from service.pipeline.heartbeat import Heartbeat
-from service.pipeline.intake import input_digest, unreadable_digest
+from service.pipeline.inputs import Inputs, input_digest, unreadable_digest
 
 log = logging.getLogger(__name__)
 
@@ -113,8 +115,8 @@ def _work(sessions: Sessions, claim: Claim, workshop: Workshop, bench: Bench, ou
     seen = _scan([bench.spool.path(path) for path, _, _ in images], claim)
     scan_seconds = time.perf_counter() - start
     hashes = {uid: digest for _, uid, digest in images}
-    stack = _pick(seen, claim)
-    digest = input_digest(stack, hashes) if stack else unreadable_digest(hashes)
+    inputs = _pick(seen, claim)
+    digest = input_digest(inputs, hashes) if inputs else unreadable_digest(hashes)
     if digest != claim.input_digest and any(item.receiving for item in claim.inputs):
         # Late images are arriving; when they are complete, another version takes the place of this one.
         with sessions.begin() as session:
@@ -122,11 +124,11 @@ def _work(sessions: Sessions, claim: Claim, workshop: Workshop, bench: Bench, ou
         return None
     shutil.rmtree(out, ignore_errors=True)
     files.make_private_dir(out)
-    if stack is None:
+    if inputs is None:
         result = _unreadable(seen, workshop, out)
     else:
-        result = analyse_stack(
-            stack,
+        result = analyse_inputs(
+            inputs,
             workshop,
             # Study times in headers are local times, so the objects say the installation's own.
             at=claim.object_time.astimezone(),
@@ -155,13 +157,21 @@ def _scan(paths: Sequence[Path], claim: Claim) -> Scan:
         return Scan(stacks=(), unreadable=lost)
 
 
-def _pick(seen: Scan, claim: Claim) -> Stack | None:
-    """The stack that this analysis is about."""
-    wanted = claim.inputs[0]
-    for stack in seen.stacks:
-        if stack.facts.series_uid == wanted.series_uid and stack.facts.stack == wanted.stack:
-            return stack
-    return None
+def _pick(seen: Scan, claim: Claim) -> Inputs | None:
+    """The input set that this analysis is about; None where one of its stacks is not there.
+
+    Of a single image what the rest of its own series says of its partners is kept.
+    """
+    stacks = {(stack.facts.series_uid, stack.facts.stack): stack for stack in seen.stacks}
+    found = [(Role(item.role), stacks.get((item.series_uid, item.stack))) for item in claim.inputs]
+    picked = tuple((role, stack) for role, stack in found if stack is not None)
+    if len(picked) < len(found) or not picked:
+        return None
+    inputs = InputSet(stacks=picked)
+    if inputs.fat is not None:
+        return pair_of(inputs.first, inputs.fat)
+    alike = (each for each in find_input_sets(seen.stacks) if each.first is inputs.first)
+    return replace(inputs, unpaired=next((each.unpaired for each in alike), None))
 
 
 def _unreadable(seen: Scan, workshop: Workshop, out: Path) -> Result:

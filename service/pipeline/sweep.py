@@ -13,7 +13,7 @@ from service.db.leases import Lease
 from service.db.session import Sessions, reading
 from service.dicom.spool import Spool
 from service.errors import Reason
-from service.pipeline.intake import Closing, Holes, close_series
+from service.pipeline.close import Closing, Holes, close_series
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,100 @@
+"""The stacks of one analysis: whether they may be measured, and their pixels."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from service.core.dixon import PART_OF_SET, InputSet
+from service.core.eligibility import reasons_not_eligible
+from service.core.finding import QualityCheck, SeriesInput
+from service.core.series import Role
+from service.core.volume import Volume
+from service.core.water_fat import DixonVolume
+from service.dicom.pixels import read_pair
+from service.dicom.series import Stack, read_volume
+from service.errors import Reason
+from service.inference.card import Card
+
+Inputs = InputSet[Stack]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Images:
+    """The pixels of one input set."""
+
+    #: On the grid of the results; what pictures show.
+    volume: Volume
+    #: Water and fat of a Dixon pair.
+    dixon: DixonVolume | None = None
+
+    def shown(self, card: Card) -> Volume:
+        """What the network sees."""
+        if self.dixon is not None and card.dixon_segment_on == "in_phase":
+            return self.dixon.in_phase
+        return self.volume
+
+
+def read_images(inputs: Inputs) -> Images:
+    """Decode the stacks of an input set; raises UnreadableSeries."""
+    if inputs.fat is None:
+        return Images(volume=read_volume(inputs.first))
+    water, fat = read_pair(inputs.first, inputs.fat)
+    return Images(volume=water, dixon=DixonVolume(water=water, fat=fat))
+
+
+def newest_time(inputs: Inputs) -> datetime:
+    """The newest time found in the images of the set."""
+    return max(stack.newest_time for _, stack in inputs.stacks)
+
+
+def inputs_section(inputs: Inputs) -> tuple[SeriesInput, ...]:
+    """The stacks of the set as the finding names them."""
+    return tuple(
+        SeriesInput(role=role.value, series_uid=stack.facts.series_uid, stack=stack.facts.stack)
+        for role, stack in inputs.stacks
+    )
+
+
+def why_not_eligible(inputs: Inputs, card: Card) -> tuple[Reason, ...]:
+    """Every reason why the input set is not measured; empty when it is inside the intended use.
+
+    A Dixon pair is judged by the contrast that the network is shown of it, and by both images.
+    """
+    if inputs.role is Role.DIXON_PART:
+        return (PART_OF_SET,)
+    use = card.intended_use
+    if inputs.fat is None:
+        reasons = reasons_not_eligible(inputs.first.facts, use)
+        return (*reasons, inputs.unpaired) if reasons and inputs.unpaired else reasons
+    shown = [replace(stack.facts, contrast=card.dixon_segment_on) for _, stack in inputs.stacks]
+    found = {reason.code: reason for facts in shown for reason in reasons_not_eligible(facts, use)}
+    return tuple(found.values())
+
+
+def pair_check(inputs: Inputs) -> tuple[QualityCheck, ...]:
+    """What was found about the Dixon partner of the image; nothing where there is none."""
+    if inputs.fat is not None:
+        detail = f"Water and fat image of one acquisition: {inputs.evidence}."
+        return (QualityCheck(check="dixon_pair", passed=True, detail=detail),)
+    if inputs.unpaired is not None:
+        return (QualityCheck(check="dixon_pair", passed=False, detail=inputs.unpaired.text),)
+    return ()
+
+
+def input_digest(inputs: Inputs, hashes: dict[str, str]) -> str:
+    """SHA-256 over each role, stack and image in it with its bytes."""
+    parts: list[str] = []
+    for role, stack in inputs.stacks:
+        uids = sorted(set(stack.facts.sop_instance_uids))
+        parts += [role.value, str(stack.facts.stack), *(f"{uid}={hashes.get(uid)}" for uid in uids)]
+    return _digest(parts)
+
+
+def unreadable_digest(hashes: dict[str, str]) -> str:
+    """The digest of a series in which nothing can be read."""
+    return _digest([Role.IMAGE.value, "unreadable", *(f"{uid}={hashes[uid]}" for uid in sorted(hashes))])
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\x1f".join(parts).encode("utf-8")).hexdigest()
