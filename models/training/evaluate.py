@@ -1,190 +1,228 @@
-"""What the exported network does on images it was not trained on.
+"""What a network does on stacks with known truth, through the service's own code; ``table`` prints it."""
 
-The decision threshold is chosen on synthetic slices. The volunteer of ``tum01`` is only measured.
-"""
-
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
-import nibabel
 import numpy as np
-from numpy.typing import NDArray
+from scipy import ndimage
 
-from models.training.contrast import render
-from models.training.fat_method import fat_mask
-from models.training.generate import build_pool
-from models.training.predict import Predictor, decide, dice, keep_largest
+from models.training.chain import (
+    OF_TRUTH,
+    SIDES,
+    analyse,
+    as_compartment,
+    find_fat,
+    measures_of,
+    percent,
+    side_dice,
+)
+from models.training.dose import DOSES, Answer, add_fat, answer
+from models.training.fat_comparison import TUM_SLICES_MM
+from models.training.real import TUM_CONTRASTS, load_tum01
 from models.training.tissues import Codes, Floats
+from models.training.volumes import axial_grid, draw_volume
+from service.core.volume import Grid, Volume
 from service.dicom.phantom import PhantomLabel, paraspinal_phantom
-
-SIDES: Final = {"right": 1, "left": 2}
-#: Contrasts that are measured, by the id that the card uses, as weights of Dixon water and fat.
-TUM_CONTRASTS: Final[dict[str, tuple[float, float]]] = {
-    "t2_tse": (0.6, 1.0),
-    "t1": (0.8, 1.0),
-    "in_phase": (1.0, 1.0),
-    "water": (1.0, 0.0),
-    "fat": (0.0, 1.0),
-    "opposed": (1.0, -1.0),
-}
-_SYNTHETIC: Final = ("t2", "t1", "in_phase", "water", "fat", "opposed")
-#: The threshold is chosen for the contrasts in which fat is separated.
-_MEASURED: Final = ("t2", "t1", "in_phase", "water")
-_THRESHOLDS: Final = tuple(round(0.30 + 0.05 * k, 2) for k in range(13))
-_VALIDATION_ANATOMIES: Final = 80
-_PHANTOM_SEEDS: Final = (1, 2)
+from service.inference.card import Card
+from service.inference.segmenter import OnnxSegmenter
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """Agreement on one test set, contrast and side."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Person:
+    """A volunteer's Dixon images with expert masks (1 right, 2 left); slices from foot to head."""
 
-    contrast: str
-    side: str
-    dice: float
-    volume_ratio: float
+    water: Floats
+    fat: Floats
+    side: Codes
+    grid: Grid
 
+    @classmethod
+    def read(cls, data: Path) -> "Person":
+        """The volunteer of tum01."""
+        water, fat, side, pixel_mm = load_tum01(data / "tum01")
+        return cls(water=water, fat=fat, side=side, grid=axial_grid(side.shape, (TUM_SLICES_MM, *pixel_mm)))
 
-@dataclass(frozen=True, kw_only=True)
-class PhantomCell:
-    """Measured over true volume of one phantom and side."""
+    def volume(self, contrast: str) -> Volume:
+        """An image made from water and fat."""
+        of_water, of_fat = TUM_CONTRASTS[contrast]
+        values = np.abs(of_water * self.water + of_fat * self.fat).astype(np.float32)
+        return Volume(values=values, grid=self.grid)
 
-    contrast: str
-    seed: int
-    side: str
-    lean_ratio: float
-    fat_ratio: float
+    @property
+    def imat(self) -> np.ndarray:
+        """The Dixon definition: more than half of the signal is fat."""
+        inside = self.side > 0
+        return np.asarray(inside & (self.fat > 0.5 * (self.water + self.fat)))
 
 
 @dataclass(kw_only=True)
-class Report:
-    """All measured numbers of one network."""
+class Cell:
+    """One contrast of one network on the volunteer."""
 
-    threshold: float
-    synthetic: list[Cell] = field(default_factory=list)
-    tum01: list[Cell] = field(default_factory=list)
-    phantom: list[PhantomCell] = field(default_factory=list)
-    #: Voxels of tum01 given to the other side, over all contrasts.
-    side_swap_voxels: int = 0
-
-    def lines(self) -> Iterator[str]:
-        """The numbers as text."""
-        yield f"threshold {self.threshold}"
-        for name, cells in (("synthetic", self.synthetic), ("tum01", self.tum01)):
-            for c in cells:
-                yield f"{name} {c.contrast} {c.side} dice {c.dice:.3f} volume x{c.volume_ratio:.2f}"
-        yield f"tum01 side swaps {self.side_swap_voxels}"
-        for p in self.phantom:
-            yield f"phantom {p.seed} {p.contrast} {p.side} lean x{p.lean_ratio:.3f} fat x{p.fat_ratio:.3f}"
+    dice: dict[str, float]
+    tenth: dict[str, float]
+    volume_ratio: dict[str, float]
+    swapped: int
+    imat_percent: float | None
 
 
-def evaluate(network: Path, data: Path, *, seed: int) -> Report:
-    """Choose the threshold, then measure everything."""
-    predictor = Predictor(network)
-    report = _synthetic(predictor, data, seed)
-    if (data / "tum01").is_dir():
-        _tum01(predictor, data / "tum01", report)
-    report.phantom = [
-        cell
-        for phantom_seed in _PHANTOM_SEEDS
-        for contrast in ("t2_tse", "t2_haste", "t1", "in_phase", "water")
-        for cell in _phantom(predictor, contrast, phantom_seed, report.threshold)
-    ]
-    return report
+def cell(person: Person, contrast: str, segmenter: OnnxSegmenter) -> Cell:
+    """Agreement of both sides, over the volume and over its slices."""
+    found = analyse(person.volume(contrast), contrast, segmenter)
+    tenth, ratio = {}, {}
+    for number, name in enumerate(SIDES, start=1):
+        slices = [side_dice(c, s)[name] for c, s in zip(found.compartment, person.side, strict=True)]
+        tenth[name] = float(np.percentile(slices, 10))
+        ratio[name] = float((found.compartment == OF_TRUTH[number]).sum() / (person.side == number).sum())
+    return Cell(
+        dice=side_dice(found.compartment, person.side),
+        tenth=tenth,
+        volume_ratio=ratio,
+        swapped=swapped_voxels(found.compartment, person.side),
+        imat_percent=None if found.fat is None else percent(found.fat, found.compartment > 0),
+    )
 
 
-def _synthetic(predictor: Predictor, data: Path, seed: int) -> Report:
-    """New synthetic slices: the best threshold and the agreement with it."""
-    pool = build_pool(data, _VALIDATION_ANATOMIES, seed + 100_000)
-    rng = np.random.default_rng(seed + 100_000)
-    chances: dict[str, list[Floats]] = {c: [] for c in _SYNTHETIC}
-    truths: dict[str, list[Codes]] = {c: [] for c in _SYNTHETIC}
-    for index in range(len(pool)):
-        contrast = _SYNTHETIC[index % len(_SYNTHETIC)]
-        sample = pool.sample(index)
-        chances[contrast].append(predictor.chances(render(sample, rng, contrast)[None])[0])
-        truths[contrast].append(sample.label)
-    stacked = {c: (np.stack(chances[c]), np.stack(truths[c])) for c in _SYNTHETIC}
-    scores = []
-    for threshold in _THRESHOLDS:
-        cells = [_cells(decide(stacked[c][0], threshold), stacked[c][1], c) for c in _MEASURED]
-        scores.append(np.mean([cell.dice for group in cells for cell in group]))
-    report = Report(threshold=_THRESHOLDS[int(np.argmax(scores))])
-    for contrast in _SYNTHETIC:
-        report.synthetic += _cells(
-            decide(stacked[contrast][0], report.threshold), stacked[contrast][1], contrast
+def swapped_voxels(compartment: Codes, side: Codes) -> int:
+    """Voxels given to the other side."""
+    right_as_left = (compartment == OF_TRUTH[2]) & (side == 1)
+    left_as_right = (compartment == OF_TRUTH[1]) & (side == 2)
+    return int((right_as_left | left_as_right).sum())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boundary:
+    """Shares of IMAT in per cent when the expert's boundary is moved outwards by some pixels."""
+
+    pixels: int
+    dixon: float
+    t2_like: float
+    #: Compartment and lean volume over those of the expert's boundary, by Dixon.
+    compartment_ratio: float
+    lean_ratio: float
+
+
+def moved_boundaries(person: Person, card: Card) -> list[Boundary]:
+    """The volunteer measured in masks that are a pixel or two too small or too large."""
+    fat = person.fat > 0.5 * (person.water + person.fat)
+    true = person.side > 0
+    found = []
+    for pixels in (-2, -1, 0, 1, 2):
+        side = np.stack([_moved(plane, pixels) for plane in person.side])
+        inside = side > 0
+        t2_like = find_fat(person.volume("t2_tse"), as_compartment(side), "t2_tse", card)
+        found.append(
+            Boundary(
+                pixels=pixels,
+                dixon=percent(fat, inside),
+                t2_like=float("nan") if t2_like is None else percent(t2_like, inside),
+                compartment_ratio=float(inside.sum() / true.sum()),
+                lean_ratio=float((inside & ~fat).sum() / (true & ~fat).sum()),
+            )
         )
-    return report
+    return found
 
 
-def _cells(label: Codes, truth: Codes, contrast: str) -> list[Cell]:
-    """Agreement over all pixels of each side."""
-    return [
-        Cell(
-            contrast=contrast,
-            side=side,
-            dice=dice(label == number, truth == number),
-            volume_ratio=float((label == number).sum() / max(1, int((truth == number).sum()))),
+def _moved(side: Codes, pixels: int) -> Codes:
+    """One slice with each side grown (or, below 0, shrunk) by so many pixels along rows and columns."""
+    moved = np.zeros_like(side)
+    for number in (1, 2):
+        own = side == number
+        if pixels < 0:
+            own = ndimage.binary_erosion(own, iterations=-pixels)
+        elif pixels > 0:
+            own = ndimage.binary_dilation(own, iterations=pixels)
+        moved[own & (moved == 0)] = number
+    return moved
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """Measured against true lean volume: bias and 95 % limits of agreement, in per cent of the true one."""
+
+    bias: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, ratios: list[float]) -> "Agreement":
+        """From measured over true volumes (Bland and Altman 1986: mean and 1.96 standard deviations)."""
+        percents = 100.0 * (np.array(ratios) - 1.0)
+        reach = 1.96 * float(percents.std(ddof=1))
+        return cls(bias=float(percents.mean()), low=percents.mean() - reach, high=percents.mean() + reach)
+
+
+@dataclass(kw_only=True)
+class Doses:
+    """Answers in the network's own mask and in the true one, and lean volumes, by contrast."""
+
+    own_mask: dict[str, list[Answer]] = field(default_factory=dict)
+    true_mask: dict[str, list[Answer]] = field(default_factory=dict)
+    lean: dict[str, list[float]] = field(default_factory=dict)
+    dice: dict[str, list[float]] = field(default_factory=dict)
+    #: Stacks in which a side was not drawn or fat not told; they are in no other number.
+    withheld: dict[str, int] = field(default_factory=dict)
+
+    def add(
+        self, contrast: str, volume: Volume, side: Codes, imat: np.ndarray, *, segmenter: OnnxSegmenter
+    ) -> None:
+        """Measure one stack with known truth."""
+        card = segmenter.card
+        inside = as_compartment(side)
+        known = find_fat(volume, inside, contrast, card)
+        found = analyse(volume, contrast, segmenter)
+        if known is not None:
+            self.true_mask.setdefault(contrast, []).append(answer(known, imat, side, side))
+        true = measures_of(inside, imat, volume.grid)
+        drawn = min((found.compartment == number).sum() for number in OF_TRUTH.values())
+        if found.fat is None or not drawn or not true.total.lmm_ml:
+            self.withheld[contrast] = self.withheld.get(contrast, 0) + 1
+            return
+        own = np.array([0, 2, 1], np.uint8)[found.compartment]
+        self.own_mask.setdefault(contrast, []).append(answer(found.fat, imat, own, side))
+        self.lean.setdefault(contrast, []).append((found.measures.total.lmm_ml or 0.0) / true.total.lmm_ml)
+        self.dice.setdefault(contrast, []).append(min(side_dice(found.compartment, side).values()))
+
+
+def synthetic_doses(volumes: int, segmenter: OnnxSegmenter) -> Doses:
+    """The unseen generator, seeds from 0."""
+    doses = Doses()
+    for seed in range(volumes):
+        made = draw_volume(seed)
+        doses.add(made.contrast, made.volume, made.side, made.imat, segmenter=segmenter)
+    return doses
+
+
+def volunteer_doses(person: Person, segmenter: OnnxSegmenter) -> tuple[Doses, list[Answer]]:
+    """The volunteer's T2-like image with fat of known share; and what Dixon itself would say of the doses."""
+    doses, dixon = Doses(), []
+    spacing = (TUM_SLICES_MM, *person.grid.pixel_spacing_mm)
+    of_water, of_fat = TUM_CONTRASTS["t2_tse"]
+    for share in DOSES:
+        dosed = add_fat(person.water, person.fat, person.side, spacing, share, seed=1)
+        image = (of_water * dosed.water + of_fat * dosed.fat).astype(np.float32)
+        doses.add(
+            "t2_tse", Volume(values=image, grid=person.grid), person.side, dosed.imat, segmenter=segmenter
         )
-        for side, number in SIDES.items()
-    ]
+        dixon.append(answer(dosed.dixon, dosed.imat, person.side, person.side))
+    return doses, dixon
 
 
-def load_tum01(folder: Path) -> tuple[Floats, Floats, Codes, tuple[float, float]]:
-    """Water, fat, sides (1 right, 2 left) as canonical stacks from caudal to cranial; pixel in mm."""
-    stacks = []
-    for name in ("water", "fat", "mask"):
-        image = nibabel.Nifti1Image.from_filename(folder / f"{name}.nii.gz")
-        # Columns of the affine are -x, -y, +z: right to left, front to back, foot to head.
-        signs = np.sign(np.diag(image.affine)[:3])
-        if not np.array_equal(signs, [-1, -1, 1]):
-            raise SystemExit(f"{name} of tum01 is not oriented as expected.")
-        stacks.append(np.asarray(image.get_fdata(), np.float32).transpose(2, 1, 0))
-    sides = np.array([0, 1, 1, 2, 2], np.uint8)[stacks[2].astype(int)]
-    return stacks[0], stacks[1], sides, (1.0185, 1.0185)
+def phantom_ratios(contrast: str, segmenter: OnnxSegmenter) -> tuple[list[float], list[float]]:
+    """Measured over true volume of lean muscle and of fat, each side of the drawn phantom."""
+    phantom = paraspinal_phantom(contrast=contrast, slices=12)
+    found = analyse(phantom_volume(contrast), contrast, segmenter).measures
+    pairs = (
+        (found.right, PhantomLabel.LEAN_RIGHT, PhantomLabel.FAT_RIGHT),
+        (found.left, PhantomLabel.LEAN_LEFT, PhantomLabel.FAT_LEFT),
+    )
+    lean = [(side.lmm_ml or 0.0) / phantom.volume_ml(label) for side, label, _ in pairs]
+    fat = [(side.imat_ml or 0.0) / phantom.volume_ml(label) for side, _, label in pairs]
+    return lean, fat
 
 
-def _tum01(predictor: Predictor, folder: Path, report: Report) -> None:
-    """The volunteer, with contrasts made from Dixon water and fat."""
-    water, fat, truth, pixel_mm = load_tum01(folder)
-    for contrast, (a, b) in TUM_CONTRASTS.items():
-        chances = predictor.stack_chances(np.abs(a * water + b * fat), pixel_mm)
-        label = keep_largest(decide(chances, report.threshold))
-        report.tum01 += _cells(label, truth, contrast)
-        swapped = ((label == 1) & (truth == 2)) | ((label == 2) & (truth == 1))
-        report.side_swap_voxels += int(swapped.sum())
-
-
-def _phantom(predictor: Predictor, contrast: str, seed: int, threshold: float) -> list[PhantomCell]:
-    """Network and fat method together on a drawn phantom."""
-    phantom = paraspinal_phantom(contrast=contrast, seed=seed)
+def phantom_volume(contrast: str) -> Volume:
+    """The drawn phantom as a stack."""
+    phantom = paraspinal_phantom(contrast=contrast, slices=12)
     image = phantom.image.astype(np.float32)
-    pixel_mm = (phantom.spacing_mm[1], phantom.spacing_mm[2])
-    label = keep_largest(decide(predictor.stack_chances(image, pixel_mm), threshold))
-    fat = np.stack([_fat(image[k], label[k], pixel_mm[0], contrast) for k in range(len(image))])
-    truth = {
-        "right": (PhantomLabel.LEAN_RIGHT, PhantomLabel.FAT_RIGHT),
-        "left": (PhantomLabel.LEAN_LEFT, PhantomLabel.FAT_LEFT),
-    }
-    return [
-        PhantomCell(
-            contrast=contrast,
-            seed=seed,
-            side=side,
-            lean_ratio=_ratio((label == number) & ~fat, phantom.labels == truth[side][0]),
-            fat_ratio=_ratio((label == number) & fat, phantom.labels == truth[side][1]),
-        )
-        for side, number in SIDES.items()
-    ]
-
-
-def _fat(image: Floats, label: Codes, pixel_mm: float, contrast: str) -> NDArray[np.bool_]:
-    """Fat of one slice by the method of its contrast."""
-    return fat_mask(image, label > 0, pixel_mm, bright=contrast != "water")
-
-
-def _ratio(measured: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
-    """Measured over true voxels."""
-    return float(measured.sum() / true.sum())
+    return Volume(values=image, grid=axial_grid(image.shape, phantom.spacing_mm))

@@ -107,15 +107,34 @@ def percentile(z: float) -> float:
     return 50.0 * math.erfc(-z / math.sqrt(2.0))
 
 
-def z_half_width(z: float, table: NormTable) -> float:
+def z_half_width(z: float, table: NormTable, repeat_sd_z: float | None = None) -> float:
     """Half of the 95 % interval of z: measurement error and sampling error of the norm.
 
-    Measurement: SEM = sqrt(1 - ICC) in units of SD. Sampling: SE(z) = sqrt((1 + z^2 / 2) / n).
-    Without a measured ICC the interval holds the sampling error alone, and the score says so.
+    Measurement: SEM = sqrt(1 - ICC) in units of SD, or ``repeat_sd_z``, the spread of repeated measurements
+    in the same units, whichever is larger: neither holds all that differs between two scans. Sampling:
+    SE(z) = sqrt((1 + z^2 / 2) / n). Where neither is known the interval holds the sampling error alone,
+    and the score says so.
     """
-    measurement = 0.0 if table.measurement_icc is None else 1.0 - table.measurement_icc
+    by_table = 0.0 if table.measurement_icc is None else 1.0 - table.measurement_icc
+    by_repeats = 0.0 if repeat_sd_z is None else repeat_sd_z**2
     sampling = (1.0 + z * z / 2.0) / table.effective_n
-    return Z95 * math.sqrt(measurement + sampling)
+    return Z95 * math.sqrt(max(by_table, by_repeats) + sampling)
+
+
+def z_per_unit(value: float, knot: Knot) -> float:
+    """How much z rises with each unit of the measure at ``value``: the derivative of ``z_score``."""
+    power = 1.0 if abs(knot.l) < L_IS_ZERO else (value / knot.m) ** knot.l
+    return float(power / (knot.s * value))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repeatability:
+    """Spread of repeated measurements of one person in one contrast, as the network's card gives it."""
+
+    #: Standard deviation of the IMAT share, from 0 to 1.
+    imat_fraction_sd: float
+    #: Coefficient of variation of the lean volume.
+    lmm_cv: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +146,16 @@ class Scorable:
     unit: str
     #: Why there is no value, when there is none because a demographic is missing.
     missing: str | None = None
+    #: Standard deviation of repeated measurements, in ``unit``, from the network's card; None: not known.
+    repeat_sd: float | None = None
+
+    @property
+    def ci95(self) -> tuple[float, float] | None:
+        """95 % interval of the value by its repeatability; no measure here can be negative."""
+        if self.value is None or self.repeat_sd is None:
+            return None
+        half = Z95 * self.repeat_sd
+        return (max(0.0, self.value - half), self.value + half)
 
 
 def score(
@@ -176,16 +205,19 @@ def _scored(scorable: Scorable, person: Person, table: NormTable) -> Score:
     if value is None or value <= 0:
         return _withheld(scorable, "out_of_range", "The value is not above zero.", table)
     z = z_score(value, knot)
-    half = z_half_width(z, table)
-    caveat = (
-        None
-        if table.measurement_icc is not None
-        else "The interval holds the sampling error of the norm only."
-    )
+    repeat = None if scorable.repeat_sd is None else scorable.repeat_sd * z_per_unit(value, knot)
+    half = z_half_width(z, table, repeat)
+    caveat = None
+    if table.measurement_icc is None:
+        caveat = (
+            "The interval holds the sampling error of the norm only."
+            if repeat is None
+            else "The error of measurement is of simulated repeats; nobody was scanned twice."
+        )
     return Score(
         measure=scorable.measure,
         value=value,
-        value_ci95=None,
+        value_ci95=scorable.ci95,
         unit=scorable.unit,
         state="scored",
         reason=caveat,
@@ -203,7 +235,7 @@ def _withheld(scorable: Scorable, state: ScoreState, reason: str, table: NormTab
     return Score(
         measure=scorable.measure,
         value=scorable.value,
-        value_ci95=None,
+        value_ci95=scorable.ci95,
         unit=scorable.unit,
         state=state,
         reason=reason,

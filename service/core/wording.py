@@ -6,8 +6,8 @@ called the absence of risk.
 
 from typing import Final
 
-from service.core.finding import FlagState, Quadrant, QualityCheck, Score, ScoreState
-from service.core.series import Contrast
+from service.core.finding import FlagState, Quadrant, QualityCheck, Score, ScoreState, SeriesSection
+from service.core.series import Contrast, Role
 
 PRODUCT: Final = "myoscreen"
 TITLE: Final = "Paraspinal muscle measurement on MRI"
@@ -82,6 +82,13 @@ CONTRASTS: Final[dict[Contrast, str]] = {
 }
 
 
+def contrast_name(series: SeriesSection) -> str:
+    """What was measured on; a Dixon pair is named as one."""
+    if any(item.role == Role.FAT for item in series.inputs):
+        return "Dixon water and fat"
+    return CONTRASTS[series.contrast]
+
+
 def measure_name(measure: str) -> str:
     """What people call a measure; its own name where we have no better one."""
     known = MEASURE_NAMES.get(measure)
@@ -111,7 +118,9 @@ def reference_sentence(score: Score) -> str:
 
 def quality_sentence(checks: tuple[QualityCheck, ...]) -> str:
     """How many checks passed, and which did not."""
-    checks = tuple(check for check in checks if check.check != "predicted_dice")
+    checks = tuple(
+        check for check in checks if check.check != "predicted_dice" or check.predicted_dice is not None
+    )
     failed = [check.check.replace("_", " ") for check in checks if not check.passed]
     if not checks:
         return "No quality checks recorded"

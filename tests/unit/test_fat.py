@@ -79,3 +79,89 @@ def test_a_body_without_a_band_behind_the_muscle_gives_no_reference():
     image[:, 10:30, 10:30] = 100.0
     with pytest.raises(NotAssessable):
         separate_fat(image, image > 0, SPACING, "fat_reference_bright", REFERENCE)
+
+
+def fatty(share, *, muscle=100.0, fat=400.0, seed=3, slices=2):
+    """The same body with a share of the muscle replaced by fat, pixel by pixel."""
+    image, compartment, _ = torso(muscle=muscle, fat=fat, inside_fat=muscle, slices=slices)
+    chance = np.random.default_rng(seed).random(image.shape)
+    truth = compartment & (chance < share)
+    image[truth] = fat
+    return image, compartment, truth
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.25, 0.4, 0.5])
+def test_much_fat_does_not_pull_up_what_counts_as_muscle(share):
+    image, compartment, truth = fatty(share)
+    image *= np.random.default_rng(1).normal(1.0, 0.05, image.shape).astype(np.float32)
+    found = separate_fat(image, compartment, SPACING, "fat_reference_bright", REFERENCE)
+    assert (found == truth).mean() > 0.9999
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.4])
+def test_much_fat_does_not_pull_down_what_counts_as_muscle_on_water_images(share):
+    image, compartment, truth = fatty(share, muscle=300.0, fat=40.0)
+    image *= np.random.default_rng(1).normal(1.0, 0.05, image.shape).astype(np.float32)
+    found = separate_fat(image, compartment, SPACING, "muscle_reference_dark", REFERENCE)
+    assert (found == truth).mean() > 0.9999
+
+
+def test_a_coil_behind_the_back_makes_no_fat_and_hides_none():
+    image, compartment, truth = fatty(0.2)
+    image *= np.exp(np.linspace(-2.0, 0.0, 120, dtype=np.float32))[:, None]
+    found = separate_fat(image, compartment, SPACING, "fat_reference_bright", REFERENCE)
+    assert (found == truth).mean() > 0.999
+
+
+def test_slices_of_different_brightness_are_judged_alike():
+    image, compartment, truth = fatty(0.2, slices=5)
+    image[2] *= 0.8
+    found = separate_fat(image, compartment, SPACING, "fat_reference_bright", REFERENCE)
+    assert (found == truth).all()
+
+
+def test_half_fat_is_the_border():
+    """Muscle 100 and fat 400: 235 is 45 % fat, 265 is 55 %."""
+    image, compartment, _ = torso(inside_fat=100.0)
+    image[:, 62:64, 40:80] = 235.0
+    image[:, 84:86, 40:80] = 265.0
+    found = separate_fat(image, compartment, SPACING, "fat_reference_bright", REFERENCE)
+    assert found.sum() == found[:, 84:86, 40:80].sum() == 2 * 2 * 40
+
+
+def test_on_water_images_the_signal_left_in_fat_counts():
+    """Muscle 300 and fat 90: half-way is 195, not half of the muscle."""
+    image, compartment, _ = torso(muscle=300.0, fat=90.0, inside_fat=300.0)
+    image[:, 62:64, 40:80] = 180.0
+    found = separate_fat(image, compartment, SPACING, "muscle_reference_dark", REFERENCE)
+    assert found.sum() == found[:, 62:64, 40:80].sum() == 2 * 2 * 40
+
+
+def test_thin_subcutaneous_fat_is_reference_enough():
+    image, compartment, truth = torso()
+    image[:, 93:] = 0.0
+    found = separate_fat(image, compartment, SPACING, "fat_reference_bright", REFERENCE)
+    assert (found == truth).all()
+
+
+def test_plenty_of_fat_inside_the_muscle_corrects_the_reference_behind_it():
+    """Fat behind is brighter than inside, as near a coil that the field does not follow."""
+    image, compartment, truth = torso(fat=700.0, inside_fat=420.0)
+    image[:, 65:85, 35:55] = 420.0
+    truth[:, 65:85, 35:55] = True
+    image[:, 61:63, 32:58] = 330.0
+    inside = separate_fat(image, compartment, SPACING, "fat_reference_bright", REFERENCE)
+    assert inside[truth].mean() > 0.99
+    assert inside[:, 61:63, 32:58].all()
+    image, compartment, _ = torso(fat=700.0, inside_fat=100.0)
+    image[:, 61:63, 32:58] = 330.0
+    assert not separate_fat(image, compartment, SPACING, "fat_reference_bright", REFERENCE).any()
+
+
+def test_noise_as_large_as_the_difference_is_withheld():
+    image, compartment, _ = torso(fat=150.0, inside_fat=150.0)
+    assert separate_fat(image, compartment, SPACING, "fat_reference_bright", REFERENCE).any()
+    image += np.random.default_rng(2).normal(0.0, 20.0, image.shape).astype(np.float32)
+    with pytest.raises(NotAssessable) as error:
+        separate_fat(image, compartment, SPACING, "fat_reference_bright", REFERENCE)
+    assert error.value.reason.code == "no_fat_reference"
