@@ -69,6 +69,15 @@ def atlas_slices(folder: Path) -> tuple[AtlasSlice, ...]:
     return tuple(_atlas_slice(stack[z], canals[z], z) for z in range(FIRST_SLICE, LAST_SLICE + 1))
 
 
+def tissue_volume(folder: Path) -> Codes:
+    """The whole atlas as tissues (head to foot, front to back, right to left); the rest is air."""
+    labels = _read_labels(folder / "spl_atlas" / "seg.nrrd").transpose(2, 1, 0)[:, ::-1, :]
+    tissue = np.full(labels.shape, Tissue.AIR, np.uint8)
+    for code, numbers in _TISSUE_OF.items():
+        tissue[np.isin(labels, numbers)] = code
+    return tissue
+
+
 def _read_labels(path: Path) -> NDArray[np.int16]:
     """The atlas's label map (x, y, z), of the one NRRD kind it has: gzip, short, little endian."""
     header, _, packed = path.read_bytes().partition(b"\n\n")

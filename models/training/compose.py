@@ -1,6 +1,7 @@
 """Synthetic anatomy from the atlas, with LPM muscle shapes at the lower lumbar levels."""
 
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from scipy import ndimage
@@ -15,8 +16,11 @@ from models.training.atlas import (
 from models.training.body import Draft, finish
 from models.training.tissues import PIXEL_MM, Anatomy, Codes, Tissue
 
-#: Share of lower lumbar slices that take a measured shape of another person. Chosen by us.
+#: Share of slices that take a measured shape of another person: where the shapes were measured, and above
+#: that, where they stand for plump muscle that the atlas person does not have. Chosen by us.
 LPM_SHARE = 0.65
+LPM_SHARE_ABOVE = 0.3
+_ABOVE: Final = range(30, LPM_LEVELS.start)
 
 
 def atlas_anatomy(folder: Path, rng: np.random.Generator) -> Anatomy:
@@ -27,7 +31,7 @@ def atlas_anatomy(folder: Path, rng: np.random.Generator) -> Anatomy:
     source = slices[rng.choice(len(slices), p=weights / weights.sum())]
     draft = Draft(source.tissue.copy(), source.label.copy(), source.canal)
     _grow_quadratus(draft, source, rng)
-    if source.level in LPM_LEVELS and rng.random() < LPM_SHARE:
+    if rng.random() < _measured_shape_share(source.level):
         shapes = lpm_shapes(folder)
         _paste(draft, shapes[rng.integers(len(shapes))], rng)
     else:
@@ -36,6 +40,13 @@ def atlas_anatomy(folder: Path, rng: np.random.Generator) -> Anatomy:
         _latissimus(draft, rng)
     finish(draft, rng)
     return Anatomy(draft.tissue, draft.label, draft.canal)
+
+
+def _measured_shape_share(level: int) -> float:
+    """How often a slice of this level takes a measured shape."""
+    if level in LPM_LEVELS:
+        return LPM_SHARE
+    return LPM_SHARE_ABOVE if level in _ABOVE else 0.0
 
 
 def _grow_quadratus(draft: Draft, source: AtlasSlice, rng: np.random.Generator) -> None:

@@ -7,17 +7,17 @@ import numpy as np
 from scipy import ndimage
 
 from models.training.noise import smooth
-from models.training.tissues import Floats, Sample, Tissue, signal_table
+from models.training.tissues import Bools, Floats, Sample, Tissue, signal_table
 
 #: Share of each contrast among training images. Chosen by us: the contrasts that the service
 #: measures get most; "random" draws every tissue's signal anew, so that shape must be learned too.
 CONTRASTS: Final[dict[str, float]] = {
-    "t2": 0.23,
-    "t1": 0.15,
-    "in_phase": 0.15,
-    "water": 0.27,
-    "fat": 0.07,
-    "opposed": 0.07,
+    "t2": 0.24,
+    "t1": 0.16,
+    "in_phase": 0.14,
+    "water": 0.22,
+    "fat": 0.10,
+    "opposed": 0.08,
     "random": 0.06,
 }
 #: Columns of the signal table that hold the water signal of a contrast.
@@ -47,15 +47,31 @@ def normalise(image: Floats) -> Floats:
     return clipped
 
 
-def render(sample: Sample, rng: np.random.Generator, contrast: str | None = None) -> Floats:
-    """A noisy image of a sample, normalised as the network expects it."""
+def render(
+    sample: Sample, rng: np.random.Generator, contrast: str | None = None, seen: Bools | None = None
+) -> Floats:
+    """A noisy image of a sample, normalised as the network expects it; zero where nothing is ``seen``."""
     if contrast is None:
-        contrast = str(rng.choice(list(CONTRASTS), p=list(CONTRASTS.values())))
+        contrast = pick_contrast(rng)
     water, fat = _water_and_fat(sample, _amplitudes(contrast, rng), rng)
     image = np.abs(water - fat) if contrast == "opposed" else water + fat
+    if contrast == "t2" and rng.random() < 0.35:
+        image = _single_shot_blur(image, rng)
+    return acquire(image, rng, seen)
+
+
+def pick_contrast(rng: np.random.Generator) -> str:
+    """A contrast as often as ``CONTRASTS`` says."""
+    return str(rng.choice(list(CONTRASTS), p=list(CONTRASTS.values())))
+
+
+def acquire(image: Floats, rng: np.random.Generator, seen: Bools | None = None) -> Floats:
+    """What coil, scanner and noise make of an image, normalised as the network expects it."""
     image = _coil(image, rng)
     image = _artefacts(image, rng)
     image = _noise(image, rng)
+    if seen is not None:
+        image = np.where(seen, image, np.float32(0))
     if rng.random() < 0.4:
         image = (image / (image.max() + 1e-6)) ** np.float32(rng.lognormal(0.05, 0.2))
     # A wide scatter: with a narrow one, real water images (muscle at 0.7 of the percentile) were missed.
@@ -64,11 +80,19 @@ def render(sample: Sample, rng: np.random.Generator, contrast: str | None = None
     return scattered
 
 
+def _single_shot_blur(image: Floats, rng: np.random.Generator) -> Floats:
+    """Blur along one direction, as T2 decay leaves it in single-shot (HASTE) images."""
+    sigma = [0.0, 0.0]
+    sigma[int(rng.integers(2))] = rng.uniform(0.5, 1.6)
+    blurred: Floats = ndimage.gaussian_filter(image, sigma, truncate=3.0)
+    return blurred
+
+
 def _amplitudes(contrast: str, rng: np.random.Generator) -> Amplitudes:
     """Signals of the tissues in one image, scattered around the typical ones."""
     count = len(_TABLE)
     water = _TABLE[:, _WATER_COLUMN.get(contrast, 2)].astype(np.float64)
-    if rng.random() < 0.3:
+    if rng.random() < 0.4:
         water = _flatten(water, rng)
     water *= rng.lognormal(0.0, rng.uniform(0.04, 0.28), count)
     fat = _TABLE[:, 3] * rng.lognormal(0.0, 0.08, count)
@@ -150,15 +174,15 @@ def _artefacts(image: Floats, rng: np.random.Generator) -> Floats:
     if rng.random() < 0.2:
         edge = rng.uniform(0.1, 0.5) * image.shape[0] + rng.normal(0, 0.1) * (columns - columns.mean())
         image = image * (1 - np.float32(rng.uniform(0.5, 0.95)) / (1 + np.exp((rows - edge) / 3)))
-    if rng.random() < 0.05:
+    if rng.random() < 0.12:
         centre = rng.uniform(0.4, 0.9) * image.shape[0] + rng.normal(0, 0.4) * (columns - columns.mean())
         band = np.exp(-(((rows - centre) / rng.uniform(5, 14)) ** 4))
         image = image * (1 - np.float32(rng.uniform(0.3, 0.8)) * band)
     if rng.random() < 0.15:
         axis, move = int(rng.integers(2)), int(rng.integers(15, 90))
         image = image + np.float32(rng.uniform(0.01, 0.07)) * np.roll(image, move, axis)
-    if rng.random() < 0.15:
-        coarse = rng.uniform(1.2, 1.8)
+    if rng.random() < 0.2:
+        coarse = rng.uniform(1.2, 2.6)
         small = ndimage.zoom(image, 1 / coarse, order=1)
         factors = [a / b for a, b in zip(image.shape, small.shape, strict=True)]
         image = ndimage.zoom(small, factors, order=1)

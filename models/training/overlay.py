@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from models.training.evaluate import TUM_CONTRASTS, load_tum01
 from models.training.predict import Predictor, decide, keep_largest
+from models.training.real import TUM_CONTRASTS, load_tum01
 from models.training.tissues import Codes
 from service.dicom.phantom import paraspinal_phantom
 

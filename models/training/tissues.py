@@ -41,6 +41,8 @@ class Tissue(IntEnum):
     GAS = 17
     VESSEL = 18
     FASCIA = 19
+    #: Screws and rods: no signal in any contrast.
+    METAL = 20
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ SIGNALS: Final[dict[Tissue, Signal]] = {
     Tissue.GAS: Signal(0.01, 0.01, 0.01, 0.0),
     Tissue.VESSEL: Signal(0.10, 0.15, 0.45, 0.0),
     Tissue.FASCIA: Signal(0.06, 0.12, 0.20, 0.10),
+    Tissue.METAL: Signal(0.0, 0.0, 0.0, 0.0),
 }
 
 
