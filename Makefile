@@ -9,13 +9,12 @@ BIN := $(VENV)/bin
 # A file of tests stays in one process, because its servers and results are shared within it.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 DATA ?= ../shared/data
-MINUTES ?= 20
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run demo test check format lint types imports unit integration acceptance bench train lock clean
+.PHONY: help setup run demo test check format lint types imports unit integration acceptance bench train nnunet-parity lock clean
 
 help: ## list what can be done
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.runtime ## set up .venv with the command in it
 
@@ -50,7 +49,15 @@ train: ## rebuild the network from DATA=folder (own environment, torch)
 	test -x .venv-train/bin/python || $(PYTHON) -m venv .venv-train
 	.venv-train/bin/pip install --quiet --upgrade pip
 	.venv-train/bin/pip install --quiet --group training
-	.venv-train/bin/python -m models.training.train --data "$(DATA)" --out models/paraspinal --minutes $(MINUTES)
+	.venv-train/bin/python -m models.training.train --data "$(DATA)" --out build/train/synthetic
+	.venv-train/bin/python -m models.training.train --data "$(DATA)" --out build/train/paraspinal --seed 2 \
+	  --start build/train/synthetic/work/checkpoint.pt --iterations 1600 --rate 1e-3 --real-share 0.4
+
+nnunet-parity: ## compare imported networks with nnU-Net's own predictor (own environment, torch)
+	test -x .venv-nnunet/bin/python || $(PYTHON) -m venv .venv-nnunet
+	.venv-nnunet/bin/pip install --quiet --upgrade pip
+	.venv-nnunet/bin/pip install --quiet --group nnunet-parity
+	.venv-nnunet/bin/python -m models.training.nnunet_parity
 
 lock: test-setup ## resolve the requirement files again
 	$(BIN)/pip install --quiet uv
@@ -60,7 +67,7 @@ lock: test-setup ## resolve the requirement files again
 	    --output-file requirements/$${set%%:*}.txt; done
 
 clean: ## remove what was built (not the data of a running service)
-	rm -rf $(VENV) .venv-train dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage
+	rm -rf $(VENV) .venv-train .venv-nnunet dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage
 
 .PHONY: test-setup
 test-setup: $(VENV)/.test $(VENV)/.packages

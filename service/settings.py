@@ -102,6 +102,8 @@ class Settings(BaseSettings):
     policy: str = "default"
     #: In order of preference; empty means the best that the card admits.
     execution_providers: Annotated[tuple[str, ...], NoDecode] = ()
+    #: Demanded precision; empty means the fastest that the card admits.
+    precision: Literal["", "fp32", "tf32", "fp16", "bf16"] = ""
     inference_threads: int = Field(default=0, ge=0)
     #: Site codes that appear in the objects.
     institution_name: str = ""

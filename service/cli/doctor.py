@@ -81,7 +81,8 @@ def _workshop(settings: Settings) -> str:
     card, segmenter = workshop.card, workshop.segmenter
     norms = ", ".join(table.reference for table in workshop.norms) or "none"
     policy = workshop.policy.reference
-    return f"{card.name}@{card.version} on {segmenter.provider}, norms {norms}, policy {policy}"
+    runs = f"{segmenter.provider} in {segmenter.precision}"
+    return f"{card.name}@{card.version} on {runs}, norms {norms}, policy {policy}"
 
 
 def _broker(settings: Settings) -> str:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from service.cli.modelbench import model_bench
+from service.cli.modelimport import model_import
 from service.core.norms import NormTable, value_at
 from service.inference.card import read_card, verify
 from service.pipeline.references import bundled_models_dir, list_norms, read_norms
@@ -61,11 +63,19 @@ def model_list() -> None:
 
 
 @model_app.command("verify")
-def model_verify() -> None:
-    """Check that the configured network is the one that its card describes."""
-    card = read_card(_models_dir() / load().model)
+def model_verify(
+    name: Annotated[
+        str | None, typer.Argument(help="Id of a network; the configured one by default.")
+    ] = None,
+) -> None:
+    """Check that a network is the one that its card describes: the configured one, unless named."""
+    card = read_card(_models_dir() / Path(name or load().model).name)
     verify(card)
     typer.echo(f"{card.name}@{card.version} has the hash of its card")
+
+
+model_app.command("bench")(model_bench)
+model_app.command("import")(model_import)
 
 
 def _models_dir() -> Path:

@@ -17,6 +17,7 @@ class WorkshopRecipe:
     norms: tuple[str, ...]
     policy: str
     providers: tuple[str, ...]
+    precision: str
     threads: int
     institution: str
     flags: bool
@@ -29,6 +30,7 @@ class WorkshopRecipe:
             norms=self.norms,
             policy=self.policy,
             providers=self.providers,
+            precision=self.precision,
             threads=self.threads,
             institution=self.institution,
             flags=self.flags,
@@ -48,6 +50,7 @@ def recipe_from(settings: Settings, *, for_peers: bool = False) -> WorkshopRecip
         norms=settings.norms,
         policy=settings.policy,
         providers=settings.execution_providers,
+        precision=settings.precision,
         threads=settings.inference_threads,
         institution=settings.institution_name,
         flags=not for_peers or all(peer.flags for peer in receivers),

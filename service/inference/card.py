@@ -5,16 +5,28 @@ Another network drops in by another card; nothing about a network is written int
 
 import hashlib
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from service.core.eligibility import IntendedUse
 from service.core.fat import FatReference
+from service.core.norms import Repeatability
+from service.core.predictor import Predictor
 from service.errors import ModelMismatch
+from service.inference.learned import read_predictor
+from service.inference.window import WindowContract, window_contract
 
 #: Channel names that a card may give to the outputs of its network.
 CHANNELS = frozenset({"background", "compartment_left", "compartment_right"})
+#: What else a network of many labels may answer; each of its channels competes with the compartment.
+OTHER = "other"
+#: Winning labels are held in one byte a voxel.
+MOST_LABELS = 256
+#: What a precision other than fp32 may change on the test set. Chosen by us: far below the error of the
+#: network itself and of a repeated measurement, so that nobody sees which precision ran.
+EQUIVALENCE_LIMITS = {"label_disagreement": 0.001, "imat_difference_points": 0.2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +41,7 @@ class Normalisation:
 
 @dataclass(frozen=True, kw_only=True)
 class InputContract:
-    """What the network wants to see."""
+    """What a network wants to see that takes whole slices."""
 
     plane: str
     layout: Literal["2d"]
@@ -47,10 +59,35 @@ class OutputContract:
     """What the network answers."""
 
     channels: tuple[str, ...]
-    #: What is still to be applied to the answer: "softmax" to logits, "none" to probabilities.
-    activation: Literal["none", "softmax"]
-    #: Probability of compartment (both sides together) from which a voxel counts.
+    #: What is still to be applied to the answer: "softmax" to logits, "none" to probabilities; "argmax":
+    #: the largest channel decides.
+    activation: Literal["none", "softmax", "argmax"]
+    #: Probability of compartment (both sides together) from which a voxel counts; no matter to "argmax".
     threshold: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admitted:
+    """One pair of provider and precision in which the network may run, and what was measured of it.
+
+    Both numbers are against fp32 on the processor by plain ONNX Runtime; None: not measured, which fp32
+    need not be.
+    """
+
+    provider: str
+    precision: str
+    #: Voxels with another label, as a share of the voxels of the compartment.
+    label_disagreement: float | None = None
+    #: Largest difference of a stack's IMAT, in percentage points.
+    imat_difference_points: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """One file of weights and its hash."""
+
+    path: Path
+    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +96,12 @@ class Card:
 
     name: str
     version: str
+    #: Of the only file, or of the list of hashes and names where there are several.
     sha256: str
     licence: str
-    path: Path
-    input: InputContract
+    #: Several where the answers of several networks (nnU-Net's folds) are averaged.
+    weights: tuple[Weights, ...]
+    input: InputContract | WindowContract
     output: OutputContract
     definition_id: str
     definition_version: str
@@ -70,9 +109,19 @@ class Card:
     #: Fat method by contrast; a contrast without one is unsupported for IMAT.
     fat_methods: dict[str, str]
     fat_reference: FatReference
+    #: What of a Dixon pair the network is shown: the water image, or water and fat together.
+    dixon_segment_on: Literal["water", "in_phase"] = "water"
     intended_use: IntendedUse
-    providers: tuple[str, ...]
-    precision: str
+    admitted: tuple[Admitted, ...]
+    #: What predicts the Dice of a drawing; None: nothing was learned about when this network is wrong.
+    predictor: Predictor | None = None
+    #: Spread of repeated measurements by contrast, where it was measured.
+    repeatability: Mapping[str, Repeatability] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """The file of weights; the first, where there are several."""
+        return self.weights[0].path
 
 
 def read_card(folder: Path) -> Card:
@@ -86,27 +135,53 @@ def read_card(folder: Path) -> Card:
         raise ModelMismatch(f"card.toml of {folder.name}: {error!r}", reason="bad_card") from error
 
 
+def whole_slices(card: Card) -> InputContract:
+    """The input of a network that takes whole slices; raises ModelMismatch for another."""
+    if isinstance(card.input, WindowContract):
+        raise ModelMismatch(f"{card.name} takes patches, not whole slices.")
+    return card.input
+
+
+def patches(card: Card) -> WindowContract:
+    """The input of a network that takes patches; raises ModelMismatch for another."""
+    if isinstance(card.input, InputContract):
+        raise ModelMismatch(f"{card.name} takes whole slices, not patches.")
+    return card.input
+
+
 def verify(card: Card) -> None:
-    """Check that the weights are the ones that the card describes; raises ModelMismatch."""
-    if not card.path.is_file():
-        raise ModelMismatch(f"The weights of {card.name} are missing.", reason="model_missing")
-    with card.path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if digest != card.sha256:
-        raise ModelMismatch(f"The weights of {card.name} do not have the hash of the card.")
+    """Check that every file of weights is the one that the card describes; raises ModelMismatch."""
+    for weights in card.weights:
+        if not weights.path.is_file():
+            text = f"The weights of {card.name} are missing: {weights.path.name}."
+            raise ModelMismatch(text, reason="model_missing")
+        with weights.path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        if digest != weights.sha256:
+            text = f"{weights.path.name} of {card.name} does not have the hash of the card."
+            raise ModelMismatch(text)
+
+
+def hash_of_all(weights: tuple[Weights, ...]) -> str:
+    """One hash for a network: of its only file, or of the lines that ``sha256sum`` prints for several."""
+    if len(weights) == 1:
+        return weights[0].sha256
+    lines = "".join(f"{one.sha256}  {one.path.name}\n" for one in weights)
+    return hashlib.sha256(lines.encode("utf-8")).hexdigest()
 
 
 def _card(folder: Path, content: dict[str, Any]) -> Card:
-    definition, precision = content["definition"], content["precision"]
+    definition = content["definition"]
     reference = definition["fat_reference"]
+    windowed = "patch" in content["input"]
     return Card(
         name=content["name"],
         version=content["version"],
         sha256=content["sha256"],
         licence=content["licence"],
-        path=folder / Path(content.get("file", "model.onnx")).name,
-        input=_input(content["input"]),
-        output=_output(content["output"]),
+        weights=_weights(folder, content),
+        input=window_contract(content["input"]) if windowed else _input(content["input"]),
+        output=_labels(content["output"]) if windowed else _output(content["output"]),
         definition_id=definition["id"],
         definition_version=str(definition["version"]),
         boundary_rule=definition["boundary_rule"],
@@ -116,16 +191,51 @@ def _card(folder: Path, content: dict[str, Any]) -> Card:
             band_mm=_pair(reference["band_mm"]),
             threshold=float(reference["threshold"]),
         ),
+        dixon_segment_on=_segment_on(definition.get("dixon", {})),
         intended_use=_intended_use(content["intended_use"]),
-        providers=tuple(precision["providers"]),
-        precision=precision["precisions"][0],
+        admitted=tuple(_admitted(pair) for pair in content["precision"]["admitted"]),
+        predictor=read_predictor(content.get("quality", {}), content["sha256"]),
+        repeatability=_repeatability(content.get("quality", {})),
     )
+
+
+def _repeatability(quality: dict[str, Any]) -> dict[str, Repeatability]:
+    """What was measured by ``models.training.repeatability``; older cards have a sentence in its place."""
+    given = quality.get("repeatability", {})
+    tables = given if isinstance(given, dict) else {}
+    return {
+        contrast: Repeatability(imat_fraction_sd=float(own["imat_fraction_sd"]), lmm_cv=float(own["lmm_cv"]))
+        for contrast, own in tables.items()
+    }
+
+
+def _admitted(content: dict[str, Any]) -> Admitted:
+    """A pair, if fp32 or if what was measured of it is within the limits."""
+    measured = {name: content.get(name) for name in EQUIVALENCE_LIMITS}
+    for name, limit in EQUIVALENCE_LIMITS.items():
+        value = measured[name]
+        if content["precision"] != "fp32" and not (value is not None and 0.0 <= value <= limit):
+            raise ValueError(
+                f"{content['precision']} is admitted only with {name} measured and up to {limit}"
+            )
+    return Admitted(provider=content["provider"], precision=content["precision"], **measured)
+
+
+def _weights(folder: Path, content: dict[str, Any]) -> tuple[Weights, ...]:
+    """The files in the folder of the card; a card names no file elsewhere."""
+    files = content.get("weights") or [
+        {"file": content.get("file", "model.onnx"), "sha256": content["sha256"]}
+    ]
+    weights = tuple(Weights(path=folder / Path(one["file"]).name, sha256=one["sha256"]) for one in files)
+    if hash_of_all(weights) != content["sha256"]:
+        raise ValueError("sha256 is not the hash of the list of weights")
+    return weights
 
 
 def _input(content: dict[str, Any]) -> InputContract:
     normalisation = content["normalisation"]
     if content["layout"] != "2d" or normalisation["kind"] != "percentile":
-        raise ValueError("only layout 2d with percentile normalisation is implemented")
+        raise ValueError("a network without a patch needs layout 2d and percentile normalisation")
     if normalisation["scope"] not in ("stack", "slice") or content.get("tta", "none") not in (
         "none",
         "flip_columns",
@@ -154,6 +264,27 @@ def _output(content: dict[str, Any]) -> OutputContract:
     if set(channels) != CHANNELS or activation not in ("none", "softmax"):
         raise ValueError(f"channels must be {sorted(CHANNELS)} with activation none or softmax")
     return OutputContract(channels=channels, activation=activation, threshold=float(content["threshold"]))
+
+
+def _segment_on(content: dict[str, Any]) -> Literal["water", "in_phase"]:
+    shown = content.get("segment_on", "water")
+    if shown == "water":
+        return "water"
+    if shown == "in_phase":
+        return "in_phase"
+    raise ValueError("definition.dixon.segment_on must be water or in_phase")
+
+
+def _labels(content: dict[str, Any]) -> OutputContract:
+    """The labels of a network that takes patches: the largest channel decides."""
+    channels = tuple(content["channels"])
+    if not set(channels) >= CHANNELS or not set(channels) <= CHANNELS | {OTHER}:
+        raise ValueError(f"channels must be {sorted(CHANNELS)}, each at least once, or {OTHER}")
+    if len(channels) > MOST_LABELS:
+        raise ValueError(f"a network of more than {MOST_LABELS} labels is not supported")
+    if content["activation"] != "argmax":
+        raise ValueError("activation of a network that takes patches must be argmax")
+    return OutputContract(channels=channels, activation="argmax", threshold=0.0)
 
 
 def _intended_use(content: dict[str, Any]) -> IntendedUse:

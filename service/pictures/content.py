@@ -164,7 +164,7 @@ def source_line(finding: Finding) -> str:
         return "Series not described"
     step, row, column = series.spacing_mm
     return (
-        f"{wording.CONTRASTS[series.contrast]}, {series.plane}, {series.region.replace('_', ' ')}, "
+        f"{wording.contrast_name(series)}, {series.plane}, {series.region.replace('_', ' ')}, "
         f"{series.slices} slices covering {series.coverage_mm:.0f} mm, "
         f"voxel {step:.2f} x {row:.2f} x {column:.2f} mm"
     )
@@ -198,7 +198,8 @@ def provenance_lines(finding: Finding) -> list[str]:
     norms = ", ".join(finding.norms) or "none"
     lines.append(f"Reference tables {norms}; policy {finding.policy or 'none'}; software {finding.software}")
     if finding.series is not None:
-        lines.append(f"Series {finding.series.series_uid}")
+        series = [item.series_uid for item in finding.series.inputs] or [finding.series.series_uid]
+        lines.append(f"Series {', '.join(dict.fromkeys(series))}")
     return [displayable(line) for line in lines]
 
 

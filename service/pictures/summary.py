@@ -119,8 +119,8 @@ def summary_image(finding: Finding, banner: Banner, panels: Sequence[Panel]) -> 
     if finding.measures is None:
         _draw_reasons(sheet, finding)
     else:
-        _draw_measures(sheet, finding)
-        _draw_comparison(sheet, finding)
+        below = _draw_measures(sheet, finding)
+        _draw_comparison(sheet, finding, below=below)
     _draw_foot(sheet, finding)
     return np.asarray(sheet.image).copy()
 
@@ -180,8 +180,8 @@ def _draw_legend(sheet: _Sheet, *, separated: bool) -> None:
     sheet.text((WIDTH - MARGIN, 483), note, size=13, colour=QUIET, anchor="rm")
 
 
-def _draw_measures(sheet: _Sheet, finding: Finding) -> None:
-    """The table of measures."""
+def _draw_measures(sheet: _Sheet, finding: Finding) -> int:
+    """The table of measures; returns where the next may begin."""
     assert finding.measures is not None
     right = 640
     top = sheet.heading((MARGIN, 506), "Measures", right)
@@ -199,11 +199,14 @@ def _draw_measures(sheet: _Sheet, finding: Finding) -> None:
             sheet.text((edge, top), value, size=14, bold=place == 2, anchor="ra")
         top += 27
     note = "Asymmetry: (left - right) / (left + right).  " + content.source_line(finding) + "."
-    sheet.paragraph((MARGIN, top + 4, right, 866), note, size=12, colour=QUIET)
+    return sheet.paragraph((MARGIN, top + 4, right, 866), note, size=12, colour=QUIET)
 
 
-def _draw_comparison(sheet: _Sheet, finding: Finding) -> None:
-    """Scores or the reasons why there are none, flags, pattern, quality."""
+def _draw_comparison(sheet: _Sheet, finding: Finding, *, below: int) -> None:
+    """Scores or the reasons why there are none, flags, pattern, quality.
+
+    Quality stands below the measures, from ``below`` on, where many scores leave no room for it.
+    """
     left, right, bottom = 672, WIDTH - MARGIN, 866
     top = sheet.heading((left, 506), "Comparison with reference tables", right)
     for name, sentence in content.score_lines(finding) or [("No comparison was made.", "")]:
@@ -218,9 +221,12 @@ def _draw_comparison(sheet: _Sheet, finding: Finding) -> None:
             sheet.text((left, top), shorten(name, 13, right - left - 130), size=13)
             sheet.text((right, top), state, size=13, bold=True, anchor="ra")
             top += 20
-    if top < bottom - 50:
+    quality = "; ".join(content.quality_lines(finding))
+    if top < bottom - 57:
         top = sheet.heading((left, top + 8), "Quality", right)
-        sheet.paragraph((left, top, right, bottom), "; ".join(content.quality_lines(finding)), size=13)
+        sheet.paragraph((left, top, right, bottom), quality, size=13)
+    else:
+        sheet.paragraph((MARGIN, below + 4, 640, bottom), f"Quality: {quality}.", size=12)
 
 
 def _draw_reasons(sheet: _Sheet, finding: Finding) -> None:

@@ -1,4 +1,4 @@
-"""The verb "analyse": from one stack to a finding and its objects, without broker, database or PACS."""
+"""The verb "analyse": from one input set to a finding and its objects, without broker, database or PACS."""
 
 import hashlib
 import json
@@ -15,32 +15,34 @@ from numpy.typing import NDArray
 
 import service
 from service import files
-from service.core import prepare
+from service.core import prepare, water_fat
 from service.core.compartment import POSTPROCESSING_VERSION, Compartment, clean_compartment
-from service.core.eligibility import reasons_not_eligible
 from service.core.fat import FAT_METHODS_VERSION, separate_fat
 from service.core.finding import (
     Definition,
     Finding,
+    Measures,
     ModelSection,
     Output,
     PersonSection,
     QualityCheck,
-    SeriesInput,
     SeriesSection,
 )
 from service.core.mask import Label, Mask
 from service.core.measure import measure_muscles
 from service.core.norms import NormTable, Scorable, score
+from service.core.predictor import Outlook, gather
 from service.core.quality import check_compartment
 from service.core.risk import Policy, quadrant, raise_flags
 from service.core.series import StackFacts
-from service.core.volume import Volume
+from service.core.volume import Grid, Volume
+from service.core.water_fat import check_water_and_fat, is_fat
 from service.dicom.identity import ObjectIdentity, Written
-from service.dicom.series import Stack, read_volume
 from service.errors import NotAssessable, NotEligible, Reason, UnreadableSeries
 from service.inference.card import Card, read_card
-from service.inference.segmenter import OnnxSegmenter, Segmentation, Segmenter
+from service.inference.segmenter import Segmentation, Segmenter
+from service.inference.sliding import load_segmenter
+from service.pipeline.inputs import Images, Inputs, inputs_section, pair_check, read_images, why_not_eligible
 from service.pipeline.publish import OBJECT_NAMES, PICTURE_NAMES, write_objects
 from service.pipeline.references import read_norms, read_policy
 
@@ -87,6 +89,7 @@ def build_workshop(
     norms: tuple[str, ...],
     policy: str,
     providers: tuple[str, ...] = (),
+    precision: str = "",
     threads: int = 0,
     institution: str = "",
     flags: bool = True,
@@ -94,7 +97,7 @@ def build_workshop(
     """Load the network, the norms and the policy; raises a ServiceError naming what is wrong."""
     card = read_card(models_dir / Path(model).name)
     return Workshop(
-        segmenter=OnnxSegmenter(card, providers=providers, threads=threads),
+        segmenter=load_segmenter(card, providers=providers, precision=precision, threads=threads),
         norms=read_norms(models_dir, norms),
         policy=read_policy(models_dir, policy),
         institution=institution,
@@ -102,40 +105,43 @@ def build_workshop(
     )
 
 
-def analyse_stack(
-    stack: Stack, workshop: Workshop, *, at: datetime, out: Path, supersedes: str | None = None
+def analyse_inputs(
+    inputs: Inputs, workshop: Workshop, *, at: datetime, out: Path, supersedes: str | None = None
 ) -> Result:
-    """Analyse one stack and write finding.json and, where there is a result, its objects into ``out``.
+    """Analyse one input set and write finding.json and, where there is a result, its objects into ``out``.
 
     The same images, network, norms and ``at`` give the same bytes. Not eligible and not assessable
     are results; only faults of the installation raise.
     """
     remove_former_result(out)
     clock = _Clock()
-    finding = blank_finding(stack, workshop, supersedes)
-    reasons = reasons_not_eligible(stack.facts, workshop.card.intended_use)
+    finding = blank_finding(inputs, workshop, supersedes)
+    reasons = why_not_eligible(inputs, workshop.card)
     if reasons:
         return _finish(replace(finding, status="not_eligible", reasons=reasons), (), clock, out)
-    volume: Volume | None = None
+    images: Images | None = None
     mask: Mask | None = None
     try:
         with clock("decode"):
-            volume = read_volume(stack)
+            images = read_images(inputs)
         with clock("network"):
-            segmentation = workshop.segmenter.segment(volume)
+            segmentation = workshop.segmenter.segment(images.shown(workshop.card))
         with clock("measure"):
-            finding, mask = _measure(finding, stack.facts, volume, segmentation, workshop)
+            finding, mask = _measure(finding, inputs.first.facts, images, segmentation, workshop)
     except NotEligible as error:
         return _finish(replace(finding, status="not_eligible", reasons=(error.reason,)), (), clock, out)
     except (UnreadableSeries, NotAssessable) as error:
         finding = _withheld(finding, error.reason)
     with clock("objects"):
-        finding, written = _write(stack, finding, volume=volume, mask=mask, workshop=workshop, at=at, out=out)
+        volume = images.volume if images is not None else None
+        finding, written = _write(
+            inputs, finding, volume=volume, mask=mask, workshop=workshop, at=at, out=out
+        )
     return _finish(finding, written, clock, out)
 
 
 def _write(
-    stack: Stack,
+    inputs: Inputs,
     finding: Finding,
     *,
     volume: Volume | None,
@@ -148,11 +154,11 @@ def _write(
 
     def write(finding: Finding, mask: Mask | None) -> tuple[Written, ...]:
         return write_objects(
-            stack,
+            inputs,
             finding,
             volume=volume,
             mask=mask,
-            identity=_identity(stack, finding, workshop, at),
+            identity=_identity(inputs, finding, workshop, at),
             norms=workshop.norms,
             flags=workshop.flags,
             out=out,
@@ -179,29 +185,26 @@ def _withheld(finding: Finding, reason: Reason) -> Finding:
 
 
 def _measure(
-    finding: Finding, facts: StackFacts, volume: Volume, segmentation: Segmentation, workshop: Workshop
+    finding: Finding, facts: StackFacts, images: Images, segmentation: Segmentation, workshop: Workshop
 ) -> tuple[Finding, Mask | None]:
     """Clean, check, separate fat, measure, score and flag."""
     compartment = clean_compartment(segmentation.compartment)
     mirrored = segmentation.mirrored
-    checks = check_compartment(compartment, volume.grid, segmentation.plain, mirrored)
-    failed = tuple(Reason(check.check, check.detail) for check in checks if not check.passed)
+    grid, outlook = images.volume.grid, _outlook(images, segmentation, compartment, workshop.card)
+    found = (
+        *check_compartment(compartment, grid, segmentation.plain, mirrored, outlook),
+        *_check_dixon(images, compartment, workshop.card),
+    )
+    checks = (*finding.quality, *found)
+    failed = tuple(Reason(check.check, check.detail) for check in found if not check.passed)
     if failed:
         return replace(finding, status="not_assessable", reasons=failed, quality=checks), None
-    mask, method, fat_check = _separate(volume, compartment, facts, workshop.card)
-    measures = measure_muscles(mask, height_m=facts.person.height_m)
+    mask, method, fat_check = _separate(images, compartment, facts, workshop.card)
+    measures = measure_muscles(mask, height_m=facts.person.height_m, dixon=images.dixon)
     definition = _definition(workshop.card, method)
     scores = tuple(
-        score(scorable, facts=facts, definition=definition, tables=workshop.norms)
-        for scorable in (
-            Scorable(measure="imat_fraction", value=measures.total.imat_fraction, unit="1"),
-            Scorable(
-                measure="lmm_height_index_ml_m2",
-                value=measures.lmm_height_index_ml_m2,
-                unit="mL/m2",
-                missing=None if facts.person.height_m else "PatientSize (height) is missing.",
-            ),
-        )
+        score(scorable, facts=facts, definition=by, tables=workshop.norms)
+        for scorable, by in _scorables(measures, facts, definition, workshop.card)
     )
     measured = replace(
         finding,
@@ -215,14 +218,80 @@ def _measure(
     return measured, mask
 
 
+def _outlook(
+    images: Images, segmentation: Segmentation, compartment: NDArray[np.uint8], card: Card
+) -> Outlook | None:
+    """What the predictor in the card expects of the drawing; None without one."""
+    if card.predictor is None or segmentation.certainty is None:
+        return None
+    evidence = gather(
+        segmentation.certainty,
+        segmentation.compartment,
+        compartment,
+        images.volume.grid,
+        card.predictor.shape,
+    )
+    return card.predictor.outlook(evidence)
+
+
+def _scorables(
+    measures: Measures, facts: StackFacts, definition: Definition, card: Card
+) -> Iterator[tuple[Scorable, Definition]]:
+    """The measures that are compared with norms, and the definition that a norm must be of.
+
+    The signal fat fraction is among them where a Dixon pair gave it. The card's repeatability is of one
+    contrast alone, so a Dixon pair has none.
+    """
+    alone = definition.fat_method != water_fat.METHOD
+    repeats = card.repeatability.get(facts.contrast) if alone else None
+    share = Scorable(
+        measure="imat_fraction",
+        value=measures.total.imat_fraction,
+        unit="1",
+        repeat_sd=repeats.imat_fraction_sd if repeats else None,
+    )
+    yield share, definition
+    lean = measures.lmm_height_index_ml_m2
+    index = Scorable(
+        measure="lmm_height_index_ml_m2",
+        value=lean,
+        unit="mL/m2",
+        missing=None if facts.person.height_m else "PatientSize (height) is missing.",
+        repeat_sd=repeats.lmm_cv * lean if repeats and lean is not None else None,
+    )
+    yield index, definition
+    signal = measures.total.fat_signal_fraction
+    if signal is not None:
+        name, version = water_fat.SIGNAL_DEFINITION
+        by = replace(definition, id=name, version=version)
+        yield Scorable(measure="fat_signal_fraction", value=signal, unit="1"), by
+
+
+def _check_dixon(images: Images, compartment: NDArray[np.uint8], card: Card) -> tuple[QualityCheck, ...]:
+    """Whether water is water and fat is fat, where there is a pair."""
+    if images.dixon is None:
+        return ()
+    turn = prepare.canonical_turn(images.volume.grid, *card.input.orientation)
+    fraction, total = (
+        np.ascontiguousarray(turn.turn(values), dtype=np.float32)
+        for values in (images.dixon.fraction, images.dixon.in_phase.values)
+    )
+    sides = np.ascontiguousarray(turn.turn(compartment), dtype=np.uint8)
+    spacing, band = turn.pixel_spacing_mm(images.volume.grid), card.fat_reference.band_mm
+    return (check_water_and_fat(fraction, total, sides, spacing, band),)
+
+
 def _separate(
-    volume: Volume, compartment: NDArray[np.uint8], facts: StackFacts, card: Card
+    images: Images, compartment: NDArray[np.uint8], facts: StackFacts, card: Card
 ) -> tuple[Mask, str | None, QualityCheck]:
     """The mask, the fat method that made it (None: the contrast cannot tell) and how that went."""
-    method = card.fat_methods.get(facts.contrast)
+    volume = images.volume
     labels = np.zeros(volume.grid.shape, dtype=np.uint8)
     labels[compartment == Compartment.LEFT] = Label.LEAN_LEFT
     labels[compartment == Compartment.RIGHT] = Label.LEAN_RIGHT
+    if images.dixon is not None:
+        return _with_fat(labels, is_fat(images.dixon, compartment), volume.grid, water_fat.METHOD)
+    method = card.fat_methods.get(facts.contrast)
     if method is None:
         detail = f"On {facts.contrast} images fat and muscle cannot be told apart; IMAT and LMM are withheld."
         check = QualityCheck(check="fat_separated", passed=False, detail=detail)
@@ -239,11 +308,17 @@ def _separate(
     except NotAssessable as error:
         check = QualityCheck(check="fat_separated", passed=False, detail=error.reason.text)
         return Mask(labels=labels, grid=volume.grid, fat_separated=False), None, check
-    is_fat = turn.turn_back(fat).astype(np.bool_)
-    labels[is_fat & (compartment == Compartment.LEFT)] = Label.IMAT_LEFT
-    labels[is_fat & (compartment == Compartment.RIGHT)] = Label.IMAT_RIGHT
+    return _with_fat(labels, turn.turn_back(fat).astype(np.bool_), volume.grid, method)
+
+
+def _with_fat(
+    labels: NDArray[np.uint8], fat: NDArray[np.bool_], grid: Grid, method: str
+) -> tuple[Mask, str, QualityCheck]:
+    """The mask of lean labels in which the voxels of ``fat`` are IMAT."""
+    labels[fat & (labels == Label.LEAN_LEFT)] = Label.IMAT_LEFT
+    labels[fat & (labels == Label.LEAN_RIGHT)] = Label.IMAT_RIGHT
     check = QualityCheck(check="fat_separated", passed=True, detail=f"Method {method}.")
-    return Mask(labels=labels, grid=volume.grid, fat_separated=True), method, check
+    return Mask(labels=labels, grid=grid, fat_separated=True), method, check
 
 
 def _definition(card: Card, method: str | None) -> Definition:
@@ -256,9 +331,9 @@ def _definition(card: Card, method: str | None) -> Definition:
     )
 
 
-def blank_finding(stack: Stack, workshop: Workshop, supersedes: str | None) -> Finding:
+def blank_finding(inputs: Inputs, workshop: Workshop, supersedes: str | None) -> Finding:
     """The finding before anything was measured."""
-    facts, card = stack.facts, workshop.card
+    facts, card = inputs.first.facts, workshop.card
     return Finding(
         status="measured",
         reasons=(),
@@ -266,7 +341,7 @@ def blank_finding(stack: Stack, workshop: Workshop, supersedes: str | None) -> F
         series=SeriesSection(
             study_uid=facts.study_uid,
             series_uid=facts.series_uid,
-            inputs=(SeriesInput(role="image", series_uid=facts.series_uid, stack=facts.stack),),
+            inputs=inputs_section(inputs),
             plane=facts.plane,
             contrast=facts.contrast,
             region=facts.region,
@@ -279,7 +354,7 @@ def blank_finding(stack: Stack, workshop: Workshop, supersedes: str | None) -> F
         scores=(),
         flags=(),
         quadrant=None,
-        quality=(),
+        quality=pair_check(inputs),
         model=ModelSection(
             name=card.name,
             version=card.version,
@@ -294,13 +369,15 @@ def blank_finding(stack: Stack, workshop: Workshop, supersedes: str | None) -> F
     )
 
 
-def _identity(stack: Stack, finding: Finding, workshop: Workshop, at: datetime) -> ObjectIdentity:
+def _identity(inputs: Inputs, finding: Finding, workshop: Workshop, at: datetime) -> ObjectIdentity:
     """Digests of everything that shapes the bytes of the objects."""
     card = workshop.card
     mask_key = [
-        *sorted(stack.facts.sop_instance_uids),
-        repr(asdict(stack.study)),
+        *sorted(inputs.first.facts.sop_instance_uids),
+        *_fat_key(inputs),
+        repr(asdict(inputs.first.study)),
         card.sha256,
+        *_drawing_key(card),
         workshop.segmenter.provider,
         workshop.segmenter.precision,
         f"{card.definition_id}@{card.definition_version}",
@@ -316,6 +393,22 @@ def _identity(stack: Stack, finding: Finding, workshop: Workshop, at: datetime) 
     return ObjectIdentity(
         mask_digest=mask_digest, report_digest=_digest([mask_digest, content, *tables]), at=at
     )
+
+
+def _drawing_key(card: Card) -> list[str]:
+    """What of a card, beside its weights, shapes the mask or stands in it."""
+    drawing = (card.input, card.output, card.dixon_segment_on, card.fat_methods, card.fat_reference)
+    return [f"{card.name}@{card.version}", *(repr(each) for each in drawing)]
+
+
+def _fat_key(inputs: Inputs) -> list[str]:
+    """What the fat image of a Dixon pair adds to what shapes the mask."""
+    if inputs.fat is None:
+        return []
+    return [
+        f"{water_fat.METHOD}@{water_fat.METHOD_VERSION}",
+        *sorted(inputs.fat.facts.sop_instance_uids),
+    ]
 
 
 def _digest(parts: list[str]) -> str:

@@ -15,13 +15,13 @@ from service.dicom.capture import write_capture
 from service.dicom.identity import ObjectIdentity, Written
 from service.dicom.pdf import write_pdf
 from service.dicom.seg import write_seg
-from service.dicom.series import Stack
 from service.dicom.sr import write_sr
 from service.pictures.content import Banner
 from service.pictures.figures import ReferenceCurve
 from service.pictures.overlay import make_panels, png
 from service.pictures.pages import draw_charts, report_pdf
 from service.pictures.summary import summary_image
+from service.pipeline.inputs import Inputs
 
 #: z of the 5th, 50th and 95th percentile.
 CURVE_Z = (-1.644854, 0.0, 1.644854)
@@ -36,7 +36,7 @@ GAP_PX = 4
 
 
 def write_objects(
-    stack: Stack,
+    inputs: Inputs,
     finding: Finding,
     *,
     volume: Volume | None,
@@ -50,8 +50,9 @@ def write_objects(
 
     Without ``flags`` the objects carry the scores and no flag texts; finding.json has them anyway.
     """
+    stack = inputs.first
     shown = finding if flags else replace(finding, flags=())
-    banner = _banner(stack)
+    banner = _banner(inputs)
     panels = make_panels(volume, mask) if volume is not None else ()
     seg = None
     if mask is not None and finding.model is not None and finding.definition is not None:
@@ -66,7 +67,15 @@ def write_objects(
     capture = write_capture(
         stack, summary_image(shown, banner, panels), identity=identity, path=out / "capture.dcm"
     )
-    sr = write_sr(stack, shown, seg=seg, others=(capture,), identity=identity, path=out / "sr.dcm")
+    sr = write_sr(
+        stack,
+        shown,
+        seg=seg,
+        others=(capture,),
+        further=() if inputs.fat is None else (inputs.fat,),
+        identity=identity,
+        path=out / "sr.dcm",
+    )
     charts = draw_charts(finding, _curves(finding, norms))
     pdf = report_pdf(shown, banner, panels, charts=charts)
     (out / "report.pdf").write_bytes(pdf)
@@ -96,8 +105,8 @@ def _side_by_side(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return row
 
 
-def _banner(stack: Stack) -> Banner:
-    study = stack.study
+def _banner(inputs: Inputs) -> Banner:
+    study = inputs.first.study
     return Banner(
         patient_name=study.patient_name,
         patient_id=study.patient_id,
@@ -105,7 +114,7 @@ def _banner(stack: Stack) -> Banner:
         sex=study.sex,
         study_date=study.study_date,
         accession_number=study.accession_number,
-        series_description=stack.facts.description,
+        series_description=" + ".join(stack.facts.description for _, stack in inputs.stacks),
     )
 
 

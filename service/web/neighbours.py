@@ -27,7 +27,6 @@ class ModelFacts:
     definition: str
     definition_version: str
     precision: str
-    providers: tuple[str, ...]
 
 
 def echo(host: str, port: int, ae_title: str, calling_ae: str) -> None:
@@ -104,6 +103,5 @@ def _checked(folder: Path, _stamps: tuple[tuple[str, int, int], ...]) -> ModelFa
         licence=card.licence,
         definition=card.definition_id,
         definition_version=card.definition_version,
-        precision=card.precision,
-        providers=card.providers,
+        precision=", ".join(dict.fromkeys(pair.precision for pair in card.admitted)),
     )

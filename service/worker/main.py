@@ -16,8 +16,8 @@ from service.dicom.spool import Spool
 from service.files import make_private_dir
 from service.pipeline import deliver, run, sweep
 from service.pipeline.analyse import Workshop
+from service.pipeline.close import Closing
 from service.pipeline.deliver import Destination
-from service.pipeline.intake import Closing
 from service.pipeline.presence import Presence, owner
 from service.settings import Settings
 from service.worker import embedded

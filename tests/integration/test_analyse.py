@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from service.cli import build_app, main
 from service.cli.workshops import recipe_from
+from service.core.dixon import find_input_sets
 from service.dicom.phantom import paraspinal_phantom
 from service.dicom.series import scan
 from service.dicom.synthesis import write_phantom
@@ -211,15 +212,15 @@ def test_the_real_volunteer_is_measured_and_honestly_not_scored(tmp_path):
 def test_an_unforeseen_fault_in_one_stack_costs_no_other_its_result(tmp_path, monkeypatch):
     write_phantom(tmp_path / "in" / "one", slices=5)
     write_phantom(tmp_path / "in" / "two", slices=6)
-    real, calls = batch.analyse_stack, []
+    real, calls = batch.analyse_inputs, []
 
-    def fails_once(stack, *arguments, **values):
-        calls.append(stack)
+    def fails_once(inputs, *arguments, **values):
+        calls.append(inputs)
         if len(calls) == 1:
             raise ZeroDivisionError("a patient's name might stand here")
-        return real(stack, *arguments, **values)
+        return real(inputs, *arguments, **values)
 
-    monkeypatch.setattr(batch, "analyse_stack", fails_once)
+    monkeypatch.setattr(batch, "analyse_inputs", fails_once)
     done = quick(tmp_path / "in", "--out", tmp_path / "out")
     assert done.exit_code == 0
     states = {finding(tmp_path / "out" / name)["status"] for name in ("input-001", "input-002")}
@@ -247,13 +248,13 @@ def test_results_inside_the_input_folder_are_not_taken_for_input(tmp_path):
 def test_a_damaged_result_is_made_again(tmp_path):
     write_phantom(tmp_path / "in", slices=5)
     assert quick(tmp_path / "in", "--out", tmp_path / "out").exit_code == 0
-    (stack,) = scan(batch.find_files([tmp_path / "in"])).stacks
+    (inputs,) = find_input_sets(scan(batch.find_files([tmp_path / "in"])).stacks)
     workshop = recipe_from(load())()
     whole = (tmp_path / "out" / "finding.json").read_text("utf-8")
-    assert batch._is_done(stack, tmp_path / "out", workshop)
+    assert batch._is_done(inputs, tmp_path / "out", workshop)
     for damage in ("{", "[]", "null", whole.replace('"slices": 5', '"slices": 6')):
         (tmp_path / "out" / "finding.json").write_text(damage, "utf-8")
-        assert not batch._is_done(stack, tmp_path / "out", workshop)
+        assert not batch._is_done(inputs, tmp_path / "out", workshop)
     (tmp_path / "out" / "finding.json").write_text(whole, "utf-8")
     (tmp_path / "out" / "sr.dcm").unlink()
     assert quick(tmp_path / "in", "--out", tmp_path / "out", "--resume").exit_code == 0

@@ -10,8 +10,8 @@ from service.db import ledger
 from service.db.session import reading
 from service.db.tables import Analysis, Instance, Series
 from service.dicom.spool import Spool
-from service.pipeline import intake
-from service.pipeline.intake import Closing, Holes
+from service.pipeline import close as closing
+from service.pipeline.close import Closing, Holes
 from tests.make.received import NOW, take_in
 from tests.make.series import CORONAL, mr_series
 
@@ -25,7 +25,7 @@ def spool(tmp_path):
 
 
 def close(sessions, spool, now, holes=None):
-    return intake.close_series(sessions, spool, now=now, closing=CLOSING, holes=holes)
+    return closing.close_series(sessions, spool, now=now, closing=CLOSING, holes=holes)
 
 
 def all_of(sessions, table):
@@ -59,7 +59,7 @@ def test_its_headers_are_not_read_again_until_something_came(sessions, spool, tm
     take_in(sessions, spool, paths[:2] + paths[3:])
     holes = Holes()
     close(sessions, spool, NOW + QUIET, holes)
-    monkeypatch.setattr(intake, "scan", lambda _paths: pytest.fail("read again"))
+    monkeypatch.setattr(closing, "scan", lambda _paths: pytest.fail("read again"))
     assert close(sessions, spool, NOW + 2 * QUIET, holes) == []
 
 
@@ -114,7 +114,7 @@ def test_text_that_a_database_cannot_store_is_made_storable(sessions, spool, tmp
 
 def unreadable_from(monkeypatch, uid_end):
     """Make the reading of headers break for one series, and count how often that happened."""
-    real, broken = intake.scan, []
+    real, broken = closing.scan, []
 
     def scan(paths):
         seen = real(paths)
@@ -123,7 +123,7 @@ def unreadable_from(monkeypatch, uid_end):
             raise KeyError("Doe^Jane")
         return seen
 
-    monkeypatch.setattr(intake, "scan", scan)
+    monkeypatch.setattr(closing, "scan", scan)
     return broken
 
 
@@ -157,7 +157,7 @@ def test_after_the_hard_cap_a_series_that_breaks_the_reader_is_closed_with_one_a
     assert (first.state, first.completion_reason) == (SeriesState.CLOSED, "hard_cap")
     hashes = {row.sop_instance_uid: row.sha256 for row in all_of(sessions, Instance) if row.series_id == 1}
     analysis = next(row for row in all_of(sessions, Analysis) if row.id == made)
-    assert (analysis.state, analysis.input_digest) == ("ready", intake.unreadable_digest(hashes))
+    assert (analysis.state, analysis.input_digest) == ("ready", closing.unreadable_digest(hashes))
 
 
 def test_a_series_that_cannot_be_written_down_does_not_stop_the_others(

@@ -17,7 +17,7 @@ from service.db.session import reading, require_current, upgrade
 from service.db.tables import Analysis, Base, Delivery, Event, Instance, Series, Study
 from service.errors import LeaseLost, Reason, SchemaMismatch
 from service.pipeline.sweep import Stillness
-from tests.make.received import NOW, instance, ready_analysis
+from tests.make.received import NOW, instance, ready_analysis, set_input
 
 QUIET, CAP = timedelta(seconds=60), timedelta(minutes=30)
 FAULT = Reason("fault", "It broke.")
@@ -286,8 +286,8 @@ def ready_again(sessions, digest, stacks=(0,)):
         return queries.make_ready(
             db,
             study_id=series.study_id,
-            series_id=series.id,
-            stacks=[queries.StackInput(stack=number, digest=digest) for number in stacks],
+            series_ids=[series.id],
+            sets=[set_input(series.id, number, digest) for number in stacks],
             now=NOW,
         )
 

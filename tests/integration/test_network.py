@@ -1,4 +1,4 @@
-"""The shipped network, on the phantom and on the one real volunteer it has never seen."""
+"""The shipped network, on the phantom and on the one real volunteer, whom it was trained on."""
 
 from dataclasses import replace
 
@@ -23,7 +23,8 @@ real_data = pytest.mark.skipif(data_dir() is None, reason="no real data (MYOSCRE
 
 @pytest.fixture(scope="module")
 def segmenter():
-    return OnnxSegmenter(read_card(FOLDER))
+    # The processor, so that what is installed beside it does not matter.
+    return OnnxSegmenter(read_card(FOLDER), providers=("CPUExecutionProvider",))
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,14 @@ def test_the_same_input_gives_the_same_bits(segmenter, phantom):
     assert np.array_equal(one, two)
 
 
+def test_a_slice_is_labelled_the_same_whatever_comes_with_it(segmenter, phantom):
+    volume, _ = phantom
+    whole = segmenter.segment(volume).compartment
+    grid = replace(volume.grid, origins_mm=volume.grid.origins_mm[[1, 3]])
+    some = segmenter.segment(Volume(values=volume.values[[1, 3]], grid=grid)).compartment
+    assert np.array_equal(some, whole[[1, 3]])
+
+
 def test_left_is_left_in_patient_coordinates(segmenter, phantom):
     volume, truth = phantom
     compartment = segmenter.segment(volume).compartment
@@ -136,8 +145,11 @@ def test_the_way_a_stack_is_stored_changes_nothing_in_the_patient(segmenter, pha
 
 @real_data
 @pytest.mark.parametrize("contrast", ["t2_tse", "t1", "water", "in_phase"])
-def test_each_side_of_the_unseen_volunteer_is_found(segmenter, contrast):
-    """All slices of the first contrast, every third of the others: enough to see a fault."""
+def test_each_side_of_the_volunteer_is_found(segmenter, contrast):
+    """All slices of the first contrast, every third of the others: enough to see a fault.
+
+    He is in the training data: this finds a broken chain and says nothing of the next person.
+    """
     data, step = data_dir(), 1 if contrast == "t2_tse" else 3
     truth = tum01_labels(data)[::step]
     whole = tum01_volume(data, contrast)
@@ -147,5 +159,5 @@ def test_each_side_of_the_unseen_volunteer_is_found(segmenter, contrast):
     found = clean_compartment(segmenter.segment(volume).compartment)
     dice_right = agreement(found == Compartment.RIGHT, np.isin(truth, RIGHT))
     dice_left = agreement(found == Compartment.LEFT, np.isin(truth, LEFT))
-    assert min(dice_right, dice_left) >= 0.75
+    assert min(dice_right, dice_left) >= 0.92
     assert not (np.isin(truth, LEFT) & (found == Compartment.RIGHT)).any()

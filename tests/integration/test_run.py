@@ -12,8 +12,8 @@ from service.db.session import reading
 from service.db.tables import Analysis, AuditEntry, Delivery, Event, Output
 from service.dicom.spool import Spool
 from service.errors import ProviderUnavailable
-from service.pipeline import intake, run
-from service.pipeline.intake import Closing
+from service.pipeline import close, run
+from service.pipeline.close import Closing
 from service.pipeline.sweep import EXPIRED
 from tests.make import stand_in
 from tests.make.peers import fake_peer
@@ -34,7 +34,7 @@ class World:
         self.use(stand_in.analyse)
 
     def use(self, analysis):
-        self.patch.setattr(run, "analyse_stack", analysis)
+        self.patch.setattr(run, "analyse_inputs", analysis)
 
     def receive(self, paths):
         take_in(self.sessions, self.spool, paths, now=self.now)
@@ -42,7 +42,7 @@ class World:
     def close(self):
         self.now += QUIET
         closing = Closing(quiet=QUIET, hard_cap=timedelta(minutes=30))
-        return intake.close_series(self.sessions, self.spool, now=self.now, closing=closing)
+        return close.close_series(self.sessions, self.spool, now=self.now, closing=closing)
 
     def run(self, analysis_id, owner="worker"):
         bench = run.Bench(

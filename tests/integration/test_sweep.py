@@ -11,7 +11,7 @@ from service.db.session import reading
 from service.db.tables import Analysis, Delivery
 from service.dicom.spool import Spool
 from service.pipeline import sweep
-from service.pipeline.intake import Closing
+from service.pipeline.close import Closing
 from tests.make.received import NOW, ready_analysis, take_in
 from tests.make.series import mr_series
 

@@ -43,6 +43,11 @@ def instance(
     return InstanceFacts(**{**values, **changes})
 
 
+def set_input(series_id: int, stack: int, digest: str) -> queries.SetInput:
+    """One stack alone."""
+    return queries.SetInput(stacks=(queries.StackInput(series_id=series_id, stack=stack),), digest=digest)
+
+
 def ready_analysis(sessions: Sessions, *, digest: str = "d1", now: datetime = NOW) -> int:
     """A series with one image, and one analysis of it that waits."""
     with sessions.begin() as session:
@@ -51,8 +56,8 @@ def ready_analysis(sessions: Sessions, *, digest: str = "d1", now: datetime = NO
         (made,) = queries.make_ready(
             session,
             study_id=series.study_id,
-            series_id=series.id,
-            stacks=[queries.StackInput(stack=0, digest=digest)],
+            series_ids=[series.id],
+            sets=[set_input(series.id, 0, digest)],
             now=now,
         )
         return made

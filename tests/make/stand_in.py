@@ -16,9 +16,9 @@ from service import files, logs
 from service.core.finding import Output, SeriesSection
 from service.core.status import OutputKind
 from service.dicom.identity import Written, uid
-from service.dicom.stack import Stack
 from service.pipeline import run
 from service.pipeline.analyse import Result
+from service.pipeline.inputs import Inputs
 from service.settings import load
 from service.worker import main
 from tests.make.ledger import make_finding
@@ -34,9 +34,11 @@ WORKSHOP: Any = SimpleNamespace(
 )
 
 
-def analyse(stack: Stack, _workshop: Any, *, at: Any, out: Path, supersedes: str | None = None) -> Result:
+def analyse(inputs: Inputs, _workshop: Any, *, at: Any, out: Path, supersedes: str | None = None) -> Result:
     """Write one capture whose identifier depends on the images and the time, as real ones do."""
-    sop = uid("stand-in", *sorted(stack.facts.sop_instance_uids), at.isoformat())
+    facts = inputs.first.facts
+    uids = [each for _, stack in inputs.stacks for each in stack.facts.sop_instance_uids]
+    sop = uid("stand-in", *sorted(uids), at.isoformat())
     path = save(
         mr_slice(
             SOPClassUID=SecondaryCaptureImageStorage,
@@ -60,7 +62,7 @@ def analyse(stack: Stack, _workshop: Any, *, at: Any, out: Path, supersedes: str
     finding = make_finding(imat=0.2)
     section = finding.series
     assert isinstance(section, SeriesSection)
-    section = replace(section, series_uid=stack.facts.series_uid, study_uid=stack.facts.study_uid)
+    section = replace(section, series_uid=facts.series_uid, study_uid=facts.study_uid)
     outputs = (Output(kind="SC", sop_instance_uid=sop, path="capture.dcm"),)
     finding = replace(finding, series=section, supersedes=supersedes, outputs=outputs)
     return Result(finding=finding, written=(written,), seconds={"network": 0.0})
@@ -68,7 +70,7 @@ def analyse(stack: Stack, _workshop: Any, *, at: Any, out: Path, supersedes: str
 
 def work(analysis: Callable[..., Result] = analyse) -> None:
     """A worker with this analysis in the place of the real one."""
-    run.analyse_stack = analysis
+    run.analyse_inputs = analysis
     settings = load()
     logs.setup(style="text", level="INFO")
     main.work(settings, lambda: WORKSHOP)

@@ -32,7 +32,6 @@ MODEL = ModelFacts(
     definition="d",
     definition_version="1",
     precision="fp32",
-    providers=("CPUExecutionProvider",),
 )
 
 

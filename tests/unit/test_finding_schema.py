@@ -25,6 +25,7 @@ from service.core.finding import (
     SeriesSection,
     SideMeasures,
 )
+from service.core.series import Role
 from service.errors import Reason
 
 SCHEMA = json.loads(
@@ -200,3 +201,7 @@ def test_the_schema_knows_the_very_fields_of_the_program(shape: Any, name: str) 
 def test_the_schema_knows_the_very_sections_of_a_finding() -> None:
     assert set(SCHEMA["properties"]) == {field.name for field in fields(Finding)}
     assert SCHEMA["properties"]["schema"]["const"] == shapes.SCHEMA
+
+
+def test_the_schema_knows_the_very_roles_of_an_input() -> None:
+    assert SCHEMA["$defs"]["input"]["properties"]["role"]["enum"] == [role.value for role in Role]

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.norms import Knot, Scorable, percentile, score, value_at, z_half_width, z_score
+from service.core.norms import (
+    Knot,
+    Scorable,
+    percentile,
+    score,
+    value_at,
+    z_half_width,
+    z_per_unit,
+    z_score,
+)
 from service.core.series import Person
 from service.errors import NormMismatch
 from tests.make.facts import DEFINITION, facts, norm
@@ -49,7 +58,36 @@ def test_the_interval_holds_measurement_and_sampling_error():
     assert z_half_width(2.0, norm(effective_n=20)) == pytest.approx(1.96 * math.sqrt(3 / 20), abs=1e-3)
 
 
+def test_the_larger_error_of_measurement_counts():
+    table = norm(effective_n=10**9, measurement_icc=0.95)
+    assert z_half_width(0.0, table, 0.1) == z_half_width(0.0, table)
+    assert z_half_width(0.0, table, 0.5) == pytest.approx(0.98, abs=1e-3)
+
+
+@given(st.floats(0.05, 0.6), st.sampled_from([-0.3, 0.0, 0.3, 1.0]))
+def test_z_per_unit_is_the_slope_of_z(value, l):  # noqa: E741
+    own, step = knot(l, 0.2, 0.3), 1e-6
+    slope = (z_score(value + step, own) - z_score(value - step, own)) / (2 * step)
+    assert z_per_unit(value, own) == pytest.approx(slope, rel=1e-4)
+
+
 IMAT = Scorable(measure="imat_fraction", value=0.2, unit="1")
+
+
+def test_repeatability_widens_both_intervals():
+    """Median 0.2 and S 0.5: at the median z rises by 1 / (0.5 x 0.2) = 10 with each unit."""
+    table = norm(effective_n=10**9)
+    repeated = Scorable(measure="imat_fraction", value=0.2, unit="1", repeat_sd=0.02)
+    found = score(repeated, facts=facts(), definition=DEFINITION, tables=(table,))
+    assert found.value_ci95 == pytest.approx((0.2 - 0.0392, 0.2 + 0.0392), abs=1e-4)
+    assert found.z_ci95[1] == pytest.approx(1.96 * 0.02 * 10, rel=1e-3)
+    assert "nobody was scanned twice" in found.reason
+
+
+def test_the_interval_of_a_value_never_falls_below_nothing():
+    few = Scorable(measure="imat_fraction", value=0.01, unit="1", repeat_sd=0.02)
+    assert few.ci95[0] == 0.0
+    assert Scorable(measure="imat_fraction", value=None, unit="1", repeat_sd=0.02).ci95 is None
 
 
 def test_a_value_at_the_median_scores_zero():

@@ -98,7 +98,7 @@ def test_the_image_does_not_run_as_root_and_is_checked() -> None:
     dockerfile = read(ROOT / "Dockerfile")
     assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", dockerfile, re.MULTILINE)
     assert "HEALTHCHECK" in dockerfile
-    assert dockerfile.count("pip install --require-hashes") == 3
+    assert dockerfile.count("pip install --require-hashes") == 4
 
 
 def test_no_password_stands_in_a_compose_file() -> None:

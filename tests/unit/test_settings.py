@@ -53,6 +53,8 @@ def test_the_environment_wins_over_the_file_and_an_argument_over_both(home, monk
 def test_lists_may_be_written_with_commas(monkeypatch):
     monkeypatch.setenv("MYOSCREEN_EXECUTION_PROVIDERS", "CUDAExecutionProvider, CPUExecutionProvider")
     assert load().execution_providers == ("CUDAExecutionProvider", "CPUExecutionProvider")
+    monkeypatch.setenv("MYOSCREEN_PRECISION", "fp32")
+    assert load().precision == "fp32"
 
 
 @pytest.mark.parametrize(
