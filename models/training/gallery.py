@@ -20,6 +20,8 @@ _ANATOMIES: Final = 100
 _SEED: Final = 300_000
 _SHOWN: Final = 18
 _COLUMNS: Final = 6
+#: The back and its surroundings.
+_SEEN: Final = np.s_[60:, 44:-44]
 #: Below this there is hardly any muscle in the slice and Dice means little.
 _FEWEST_PIXELS: Final = 300
 
@@ -48,8 +50,9 @@ def main() -> None:
     tiles = []
     for agreement, index, contrast, image, answer, truth in found[:_SHOWN]:
         print(f"slice {index} {contrast}: Dice {agreement:.2f}")
-        tiles += [contours(image, answer), contours(image, truth)]
-    Image.fromarray(sheet(tiles, _COLUMNS)).save(given.out, optimize=True)
+        tiles += [contours(image, answer)[_SEEN], contours(image, truth)[_SEEN]]
+    picture = Image.fromarray(sheet(tiles, _COLUMNS))
+    picture.quantize(128, method=Image.Quantize.MEDIANCUT).save(given.out, optimize=True)
 
 
 if __name__ == "__main__":
