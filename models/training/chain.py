@@ -8,11 +8,10 @@ from typing import Final
 import numpy as np
 
 from models.training.tissues import Bools, Codes
-from service.core import prepare
 from service.core.compartment import Compartment, agreement, clean_compartment
-from service.core.fat import separate_fat
+from service.core.fat import fat_of_stack
 from service.core.finding import Measures
-from service.core.mask import Label, Mask
+from service.core.mask import two_class_mask
 from service.core.measure import measure_muscles
 from service.core.volume import Grid, Volume
 from service.errors import NotAssessable
@@ -51,18 +50,10 @@ def find_fat(volume: Volume, compartment: Codes, contrast: str, card: Card) -> B
     method = card.fat_methods.get(contrast)
     if method is None:
         return None
-    turn = prepare.canonical_turn(volume.grid, *_orientation(card))
     try:
-        fat = separate_fat(
-            np.ascontiguousarray(turn.turn(volume.values), dtype=np.float32),
-            np.ascontiguousarray(turn.turn(compartment > 0), dtype=np.bool_),
-            turn.pixel_spacing_mm(volume.grid),
-            method,
-            card.fat_reference,
-        )
+        return fat_of_stack(volume, compartment > 0, card.input.orientation, method, card.fat_reference)
     except NotAssessable:
         return None
-    return np.asarray(turn.turn_back(fat), dtype=np.bool_)
 
 
 def measure(volume: Volume, compartment: Codes, contrast: str, card: Card) -> Measured:
@@ -73,15 +64,7 @@ def measure(volume: Volume, compartment: Codes, contrast: str, card: Card) -> Me
 
 def measures_of(compartment: Codes, fat: Bools | None, grid: Grid) -> Measures:
     """The service's measures of a compartment and its fat."""
-    labels = np.zeros(compartment.shape, np.uint8)
-    for side, lean, imat in (
-        (Compartment.LEFT, Label.LEAN_LEFT, Label.IMAT_LEFT),
-        (Compartment.RIGHT, Label.LEAN_RIGHT, Label.IMAT_RIGHT),
-    ):
-        labels[compartment == side] = lean
-        if fat is not None:
-            labels[(compartment == side) & fat] = imat
-    return measure_muscles(Mask(labels=labels, grid=grid, fat_separated=fat is not None), height_m=None)
+    return measure_muscles(two_class_mask(compartment, fat, grid), height_m=None)
 
 
 def analyse(volume: Volume, contrast: str, segmenter: OnnxSegmenter) -> Measured:
@@ -100,9 +83,3 @@ def side_dice(compartment: Codes, side: Codes) -> dict[str, float]:
 def percent(part: Bools, whole: Bools) -> float:
     """Share in per cent; 0 of nothing."""
     return 100.0 * float((part & whole).sum()) / max(1, int(whole.sum()))
-
-
-def _orientation(card: Card) -> tuple[str, str]:
-    """How slices are turned before fat is told: as the card wants them, else as the method is written."""
-    given = getattr(card.input, "orientation", None)
-    return (given[0], given[1]) if given else ("anterior", "right")

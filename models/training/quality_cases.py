@@ -10,8 +10,9 @@ import numpy as np
 from models.training.corruptions import GRADES, KINDS, corrupt
 from models.training.generate import Pool, training_pair
 from models.training.predict import dice
-from models.training.real import load_tum01
+from models.training.real import TUM_CONTRASTS, load_tum01
 from models.training.tissues import PIXEL_MM, Codes, Floats
+from models.training.volumes import axial_grid
 from service.core.compartment import Compartment, clean_compartment
 from service.core.predictor import Evidence, gather
 from service.core.shape import ShapeStatistics
@@ -24,13 +25,7 @@ SLICES: Final = 4
 #: Distance of the slices; no matter here, so a usual one.
 STEP_MM: Final = 5.0
 _TUM01_SLICES: Final = (4, 12, 20, 27)
-_TUM01_CONTRASTS: Final = {
-    "t2_tse": (0.6, 1.0),
-    "t1": (0.8, 1.0),
-    "in_phase": (1.0, 1.0),
-    "water": (1.0, 0.0),
-}
-_PHANTOM_CONTRASTS: Final = ("t2_tse", "t1", "in_phase", "water")
+_CONTRASTS: Final = ("t2_tse", "t1", "in_phase", "water")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +69,7 @@ def phantom_stacks(seeds: tuple[int, ...]) -> Iterator[Stack]:
     sides[[PhantomLabel.LEAN_RIGHT, PhantomLabel.FAT_RIGHT]] = 1
     sides[[PhantomLabel.LEAN_LEFT, PhantomLabel.FAT_LEFT]] = 2
     for seed in seeds:
-        contrast = _PHANTOM_CONTRASTS[seed % len(_PHANTOM_CONTRASTS)]
+        contrast = _CONTRASTS[seed % len(_CONTRASTS)]
         phantom = paraspinal_phantom(
             contrast=contrast, seed=seed, slices=SLICES, rows=224, columns=256, spacing_mm=(1.25, 1.25)
         )
@@ -87,7 +82,7 @@ def volunteer_stacks(data: Path) -> Iterator[Stack]:
         return
     water, fat, truth, pixel_mm = load_tum01(data / "tum01")
     chosen = list(_TUM01_SLICES)
-    for a, b in _TUM01_CONTRASTS.values():
+    for a, b in (TUM_CONTRASTS[contrast] for contrast in _CONTRASTS):
         yield Stack("tum01", (a * water + b * fat)[chosen], truth[chosen], pixel_mm[0])
 
 
@@ -135,17 +130,7 @@ class Observer:
 
 def upright_grid(shape: tuple[int, ...], pixel_mm: float) -> Grid:
     """A grid of the given size (slices, rows, columns), canonical in the patient."""
-    origins = np.zeros((shape[0], 3))
-    origins[:, 2] = STEP_MM * np.arange(shape[0])
-    return Grid(
-        origins_mm=origins,
-        column_direction=np.array([1.0, 0.0, 0.0]),
-        row_direction=np.array([0.0, 1.0, 0.0]),
-        pixel_spacing_mm=(pixel_mm, pixel_mm),
-        rows=shape[1],
-        columns=shape[2],
-        slice_thickness_mm=STEP_MM,
-    )
+    return axial_grid(shape, (STEP_MM, pixel_mm, pixel_mm))
 
 
 def _dice(drawn: Codes, truth: Codes) -> float:

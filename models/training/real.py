@@ -11,6 +11,7 @@ import nibabel
 import numpy as np
 from scipy import ndimage
 
+from models.training.deform import Bulk, Spread, posture, swell, towards_edge
 from models.training.noise import smooth, streaks
 from models.training.tissues import PIXEL_MM, Bools, Codes, Floats
 
@@ -93,26 +94,12 @@ def _places(mask: Codes, rng: np.random.Generator) -> Floats:
     down, across = np.indices(WINDOW, dtype=np.float32)
     down -= np.float32(aim_row)
     across -= np.float32(aim_column)
-    angle = np.deg2rad(rng.normal(0.0, 4.0 if rng.random() < 0.875 else 12.0))
-    zoom = PIXEL_MM / VOLUNTEER_PIXEL_MM * np.exp(-rng.normal(0.0, 0.15))
-    stretch = np.exp(rng.normal(0.0, 0.09))
-    shear = rng.normal(0.0, 0.04)
-    rows = zoom * stretch * (np.cos(angle) * down + np.sin(angle) * across)
-    columns = zoom / stretch * (np.cos(angle) * across - np.sin(angle) * down + shear * down)
-    for knots, amplitude in (((4, 5), rng.uniform(0.0, 5.0)), ((13, 16), rng.uniform(0.0, 1.0))):
-        rows += amplitude * smooth(WINDOW, knots, rng)
-        columns += amplitude * smooth(WINDOW, knots, rng)
-    bulk = rng.normal(0.0, 0.12)
-    for side in (1, 2):
-        own = np.argwhere(mask == side)
-        if len(own) == 0:
-            continue
-        offset = own.mean(0).astype(np.float32) - middle
-        y, x = rows - offset[0], columns - offset[1]
-        strength = np.float32(bulk + rng.normal(0.0, 0.08))
-        fade = strength * np.exp(-(y * y + x * x) / np.float32(2 * 30.0**2))
-        rows -= fade * y
-        columns -= fade * x
+    spread = Spread(size=0.15, stretch=0.09, shear=0.04, bend_px=5.0)
+    rows, columns = posture(down, across, spread, rng, scale=PIXEL_MM / VOLUNTEER_PIXEL_MM)
+    middles = [
+        own.mean(0).astype(np.float32) - middle for side in (1, 2) if len(own := np.argwhere(mask == side))
+    ]
+    swell(rows, columns, middles, Bulk(mean=0.0, deviation=0.12, reach_px=30.0), rng)
     return np.stack([rows + middle[0], columns + middle[1]])
 
 
@@ -125,10 +112,7 @@ def _infiltrate(water: Floats, fat: Floats, inside: Bools, rng: np.random.Genera
     score += rng.uniform(0.2, 1.2) * streaks(WINDOW, (rng.uniform(1.5, 3.5),) * 2, rng)
     score += rng.uniform(0.0, 0.8) * smooth(WINDOW, (6, 7), rng)
     depth = ndimage.distance_transform_edt(inside)
-    lobules = rng.random() < 0.33
-    if lobules:
-        score = 0.3 * score + 2.0 * streaks(WINDOW, (rng.uniform(2.5, 5.0), rng.uniform(2.5, 5.0)), rng)
-    score += (0.0 if lobules else rng.uniform(-1.5, 0.4)) * np.exp(-depth / 1.5).astype(np.float32)
+    score = towards_edge(score, depth, rng)
     values = score[inside]
     sharp = np.float32(rng.uniform(3.0, 12.0) / (values.std() + 1e-6))
     limit = np.float32(np.quantile(values, 1 - share))

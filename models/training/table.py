@@ -16,6 +16,7 @@ import numpy as np
 from models.training.chain import SIDES
 from models.training.dose import Answer, Response
 from models.training.evaluate import (
+    PHANTOM_SLICES,
     Agreement,
     Cell,
     Doses,
@@ -29,6 +30,7 @@ from models.training.evaluate import (
 )
 from models.training.symmetry import Mirror, Orders, axis_orders, mirror
 from models.training.volume_images import CONTRASTS
+from service.dicom.phantom import paraspinal_phantom
 from service.inference.card import read_card
 from service.inference.segmenter import OnnxSegmenter
 
@@ -225,7 +227,9 @@ def evaluate(folders: list[Path], data: Path, volumes: int) -> Table:
     first = segmenters[str(folders[0])]
     mirrors = {
         "tum01": mirror(person.volume("t2_tse"), "t2_tse", first),
-        "phantom": mirror(phantom_volume("t2_tse"), "t2_tse", first),
+        "phantom": mirror(
+            phantom_volume(paraspinal_phantom(contrast="t2_tse", slices=PHANTOM_SLICES)), "t2_tse", first
+        ),
     }
     mirror_table(mirrors, table)
     orders_table(axis_orders(person, first), table)

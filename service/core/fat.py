@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from service.core.prepare import canonical_turn
 from service.core.shading import Frame, fit
+from service.core.volume import Volume
 from service.errors import NotAssessable
 
 #: Version of the methods below; part of the definition of IMAT and of the SEG's identity.
@@ -52,6 +54,28 @@ class FatReference:
     band_mm: tuple[float, float]
     #: Fat fraction above which a voxel counts as IMAT.
     threshold: float
+
+
+def fat_of_stack(
+    volume: Volume,
+    inside: NDArray[np.bool_],
+    orientation: tuple[str, str],
+    method: str,
+    reference: FatReference,
+) -> NDArray[np.bool_]:
+    """``separate_fat`` for a volume on its own grid: turned as ``orientation`` says, and turned back.
+
+    Raises NotAssessable as ``separate_fat`` does.
+    """
+    turn = canonical_turn(volume.grid, *orientation)
+    fat = separate_fat(
+        np.ascontiguousarray(turn.turn(volume.values), dtype=np.float32),
+        np.ascontiguousarray(turn.turn(inside), dtype=np.bool_),
+        turn.pixel_spacing_mm(volume.grid),
+        method,
+        reference,
+    )
+    return turn.turn_back(fat).astype(np.bool_)
 
 
 def separate_fat(

@@ -6,6 +6,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from service.core.compartment import Compartment
 from service.core.volume import Grid
 
 
@@ -31,3 +32,16 @@ class Mask:
     labels: NDArray[np.uint8]
     grid: Grid
     fat_separated: bool
+
+
+def two_class_mask(compartment: NDArray[np.uint8], fat: NDArray[np.bool_] | None, grid: Grid) -> Mask:
+    """The mask of a compartment (``Compartment`` values) and its fat; ``fat`` None: it could not be told."""
+    labels = np.zeros(compartment.shape, dtype=np.uint8)
+    for side, lean, imat in (
+        (Compartment.LEFT, Label.LEAN_LEFT, Label.IMAT_LEFT),
+        (Compartment.RIGHT, Label.LEAN_RIGHT, Label.IMAT_RIGHT),
+    ):
+        labels[compartment == side] = lean
+        if fat is not None:
+            labels[(compartment == side) & fat] = imat
+    return Mask(labels=labels, grid=grid, fat_separated=fat is not None)

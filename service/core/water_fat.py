@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from service.core.compartment import Compartment, fill_holes
+from service.core.fat import BODY_LEVEL
 from service.core.finding import QualityCheck
 from service.core.volume import Volume
 from service.errors import NotAssessable
@@ -35,8 +36,6 @@ MUSCLE_AT_MOST: Final = 0.3
 MUSCLE_PERCENTILE: Final = 25.0
 #: The fattest part of the band below the skin stands for fat: in lean people fascia and muscle lie in it.
 SUBCUTANEOUS_PERCENTILE: Final = 80.0
-#: Share of the 99th percentile above which a pixel is body and not air: as in the bright fat methods.
-BODY_LEVEL: Final = 0.08
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 import service
 from service import files
 from service.core import prepare, water_fat
-from service.core.compartment import POSTPROCESSING_VERSION, Compartment, clean_compartment
-from service.core.fat import FAT_METHODS_VERSION, separate_fat
+from service.core.compartment import POSTPROCESSING_VERSION, clean_compartment
+from service.core.fat import FAT_METHODS_VERSION, fat_of_stack
 from service.core.finding import (
     Definition,
     Finding,
@@ -28,7 +28,7 @@ from service.core.finding import (
     QualityCheck,
     SeriesSection,
 )
-from service.core.mask import Label, Mask
+from service.core.mask import Mask, two_class_mask
 from service.core.measure import measure_muscles
 from service.core.norms import NormTable, Scorable, score
 from service.core.predictor import Outlook, gather
@@ -285,40 +285,31 @@ def _separate(
     images: Images, compartment: NDArray[np.uint8], facts: StackFacts, card: Card
 ) -> tuple[Mask, str | None, QualityCheck]:
     """The mask, the fat method that made it (None: the contrast cannot tell) and how that went."""
-    volume = images.volume
-    labels = np.zeros(volume.grid.shape, dtype=np.uint8)
-    labels[compartment == Compartment.LEFT] = Label.LEAN_LEFT
-    labels[compartment == Compartment.RIGHT] = Label.LEAN_RIGHT
+    grid = images.volume.grid
+    method: str | None
     if images.dixon is not None:
-        return _with_fat(labels, is_fat(images.dixon, compartment), volume.grid, water_fat.METHOD)
-    method = card.fat_methods.get(facts.contrast)
-    if method is None:
-        detail = f"On {facts.contrast} images fat and muscle cannot be told apart; IMAT and LMM are withheld."
-        check = QualityCheck(check="fat_separated", passed=False, detail=detail)
-        return Mask(labels=labels, grid=volume.grid, fat_separated=False), None, check
-    turn = prepare.canonical_turn(volume.grid, *card.input.orientation)
-    try:
-        fat = separate_fat(
-            np.ascontiguousarray(turn.turn(volume.values), dtype=np.float32),
-            np.ascontiguousarray(turn.turn(compartment > 0), dtype=np.bool_),
-            turn.pixel_spacing_mm(volume.grid),
-            method,
-            card.fat_reference,
-        )
-    except NotAssessable as error:
-        check = QualityCheck(check="fat_separated", passed=False, detail=error.reason.text)
-        return Mask(labels=labels, grid=volume.grid, fat_separated=False), None, check
-    return _with_fat(labels, turn.turn_back(fat).astype(np.bool_), volume.grid, method)
-
-
-def _with_fat(
-    labels: NDArray[np.uint8], fat: NDArray[np.bool_], grid: Grid, method: str
-) -> tuple[Mask, str, QualityCheck]:
-    """The mask of lean labels in which the voxels of ``fat`` are IMAT."""
-    labels[fat & (labels == Label.LEAN_LEFT)] = Label.IMAT_LEFT
-    labels[fat & (labels == Label.LEAN_RIGHT)] = Label.IMAT_RIGHT
+        method, fat = water_fat.METHOD, is_fat(images.dixon, compartment)
+    else:
+        method = card.fat_methods.get(facts.contrast)
+        if method is None:
+            detail = (
+                f"On {facts.contrast} images fat and muscle cannot be told apart; IMAT and LMM are withheld."
+            )
+            return _without_fat(compartment, grid, detail)
+        try:
+            fat = fat_of_stack(
+                images.volume, compartment > 0, card.input.orientation, method, card.fat_reference
+            )
+        except NotAssessable as error:
+            return _without_fat(compartment, grid, error.reason.text)
     check = QualityCheck(check="fat_separated", passed=True, detail=f"Method {method}.")
-    return Mask(labels=labels, grid=grid, fat_separated=True), method, check
+    return two_class_mask(compartment, fat, grid), method, check
+
+
+def _without_fat(compartment: NDArray[np.uint8], grid: Grid, detail: str) -> tuple[Mask, None, QualityCheck]:
+    """The mask of the compartment alone, and why."""
+    check = QualityCheck(check="fat_separated", passed=False, detail=detail)
+    return two_class_mask(compartment, None, grid), None, check
 
 
 def _definition(card: Card, method: str | None) -> Definition:

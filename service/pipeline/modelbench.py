@@ -18,10 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service.core import prepare
 from service.core.compartment import clean_compartment
 from service.core.eligibility import reasons_not_eligible
-from service.core.fat import separate_fat
+from service.core.fat import fat_of_stack
 from service.core.volume import Volume
 from service.dicom.phantom import paraspinal_phantom
 from service.dicom.series import read_volume, scan
@@ -181,12 +180,9 @@ def _imat_percent(specimen: Specimen, card: Card, labels: NDArray[np.uint8]) -> 
     method = card.fat_methods.get(specimen.contrast)
     if method is None or not labels.any():
         return None
-    turn = prepare.canonical_turn(specimen.volume.grid, *card.input.orientation)
-    inside = np.ascontiguousarray(turn.turn(labels > 0), dtype=np.bool_)
-    values = np.ascontiguousarray(turn.turn(specimen.volume.values), dtype=np.float32)
-    spacing = turn.pixel_spacing_mm(specimen.volume.grid)
+    inside = labels > 0
     try:
-        fat = separate_fat(values, inside, spacing, method, card.fat_reference)
+        fat = fat_of_stack(specimen.volume, inside, card.input.orientation, method, card.fat_reference)
     except NotAssessable:
         return None
     return 100.0 * np.count_nonzero(fat) / np.count_nonzero(inside)

@@ -8,7 +8,7 @@ from pydicom.uid import SecondaryCaptureImageStorage, SegmentationStorage
 from sqlalchemy import select
 
 from service import files
-from service.core.status import AnalysisState, OutputKind
+from service.core.status import OutputKind
 from service.db import deliveries, queries
 from service.db.session import make_sessions, reading, upgrade
 from service.db.tables import AuditEntry, Delivery
@@ -16,7 +16,7 @@ from service.dicom import scu
 from service.errors import PeerUnreachable
 from service.pipeline import deliver
 from tests.make.peers import fake_peer
-from tests.make.received import NOW, encoded, ready_analysis
+from tests.make.received import NOW, encoded, measured_result, ready_analysis
 from tests.make.series import mr_slice, save
 
 # pynetdicom drops the socket of a refused connection without closing it; Python then does, and says so.
@@ -65,17 +65,7 @@ def analysis_id(sessions, paths, home):
         queries.save_finding(
             db,
             claim,
-            queries.Result(
-                state=AnalysisState.MEASURED,
-                finding={},
-                contrast=None,
-                region=None,
-                flagged=False,
-                reason=None,
-                input_digest="d1",
-                timings={},
-                result_path="r",
-            ),
+            measured_result(),
             now=NOW,
         )
         outputs = [

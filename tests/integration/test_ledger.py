@@ -17,7 +17,7 @@ from service.db.session import reading, require_current, upgrade
 from service.db.tables import Analysis, Base, Delivery, Event, Instance, Series, Study
 from service.errors import LeaseLost, Reason, SchemaMismatch
 from service.pipeline.sweep import Stillness
-from tests.make.received import NOW, instance, ready_analysis, set_input
+from tests.make.received import NOW, instance, measured_result, ready_analysis, set_input
 
 QUIET, CAP = timedelta(seconds=60), timedelta(minutes=30)
 FAULT = Reason("fault", "It broke.")
@@ -39,18 +39,8 @@ def claim(sessions, analysis_id, owner="one", now=NOW):
 
 
 def result(**changes):
-    values = {
-        "state": AnalysisState.MEASURED,
-        "finding": {"schema": "x"},
-        "contrast": "t2_tse",
-        "region": "lumbar",
-        "flagged": False,
-        "reason": None,
-        "input_digest": "d1",
-        "timings": {},
-        "result_path": "results/1/attempt-1",
-    }
-    return queries.Result(**{**values, **changes})
+    images = {"finding": {"schema": "x"}, "contrast": "t2_tse", "region": "lumbar"}
+    return measured_result(**{**images, "result_path": "results/1/attempt-1", **changes})
 
 
 def publish(sessions, held, **changes):

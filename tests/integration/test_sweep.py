@@ -5,14 +5,14 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from service.core.status import AnalysisState, DeliveryState, OutputKind
+from service.core.status import DeliveryState, OutputKind
 from service.db import deliveries, queries
 from service.db.session import reading
 from service.db.tables import Analysis, Delivery
 from service.dicom.spool import Spool
 from service.pipeline import sweep
 from service.pipeline.close import Closing
-from tests.make.received import NOW, ready_analysis, take_in
+from tests.make.received import NOW, measured_result, ready_analysis, take_in
 from tests.make.series import mr_series
 
 LEASE_SECONDS = 60
@@ -67,17 +67,7 @@ def finished(world):
         queries.save_finding(
             db,
             claim,
-            queries.Result(
-                state=AnalysisState.MEASURED,
-                finding={},
-                contrast=None,
-                region=None,
-                flagged=False,
-                reason=None,
-                input_digest="d1",
-                timings={},
-                result_path="r",
-            ),
+            measured_result(),
             now=NOW,
         )
         output = deliveries.OutputFacts(

@@ -9,6 +9,7 @@ from typing import Any
 import pydicom
 from sqlalchemy import select
 
+from service.core.status import AnalysisState
 from service.db import ledger, queries
 from service.db.ledger import InstanceFacts, StudyFacts
 from service.db.session import Sessions
@@ -61,6 +62,22 @@ def ready_analysis(sessions: Sessions, *, digest: str = "d1", now: datetime = NO
             now=now,
         )
         return made
+
+
+def measured_result(**changes: Any) -> queries.Result:
+    """What an analysis that was measured would publish."""
+    values: dict[str, Any] = {
+        "state": AnalysisState.MEASURED,
+        "finding": {},
+        "contrast": None,
+        "region": None,
+        "flagged": False,
+        "reason": None,
+        "input_digest": "d1",
+        "timings": {},
+        "result_path": "r",
+    }
+    return queries.Result(**{**values, **changes})
 
 
 def take_in(sessions: Sessions, spool: Spool, paths: Sequence[Path], *, now: datetime = NOW) -> list[str]:
