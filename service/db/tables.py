@@ -103,6 +103,8 @@ class Series(Base):
     first_at: Mapped[datetime]
     last_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
+    #: When its images were taken away after the time they are kept.
+    pixels_purged_at: Mapped[datetime | None]
     study: Mapped[Study] = relationship(back_populates="series")
     instances: Mapped[list["Instance"]] = relationship(back_populates="series")
 
@@ -165,6 +167,8 @@ class Analysis(Base):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    #: When its files were taken away after the time they are kept; the finding stays in the row.
+    results_purged_at: Mapped[datetime | None]
     study: Mapped[Study] = relationship()
     #: The stack that results lie on first.
     inputs: Mapped[list["AnalysisInput"]] = relationship(
@@ -232,12 +236,49 @@ class Delivery(Base):
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
     confirmed_at: Mapped[datetime | None]
+    #: The storage commitment that was asked for and not answered yet.
+    transaction_uid: Mapped[str | None] = mapped_column(String(64), index=True)
+    #: When the peer is asked (again) whether it has the object; None where nobody asks.
+    confirm_at: Mapped[datetime | None]
+    confirm_attempts: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     output: Mapped[Output] = relationship(back_populates="deliveries")
 
     __table_args__ = (
         UniqueConstraint("output_id", "peer"),
         Index("ix_deliveries_state_next_at", "state", "next_at"),
+        Index("ix_deliveries_state_confirm_at", "state", "confirm_at"),
     )
+
+
+class PeerCircuit(Base):
+    """Whether a peer is sent to at all: a peer that fails again and again is left alone for a while."""
+
+    __tablename__ = "peer_circuits"
+
+    #: Name of the peer in the settings.
+    peer: Mapped[str] = mapped_column(String(64), primary_key=True)
+    #: closed, open or half_open.
+    state: Mapped[str] = mapped_column(String(16))
+    #: Failures in a row.
+    failures: Mapped[int] = mapped_column(default=0)
+    open_until: Mapped[datetime | None]
+    reason_code: Mapped[str | None] = mapped_column(String(64))
+    reason_text: Mapped[str | None] = mapped_column(Text)
+    changed_at: Mapped[datetime]
+
+
+class LegalHold(Base):
+    """A study of which nothing is deleted while this row stands."""
+
+    __tablename__ = "legal_holds"
+
+    study_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("studies.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    reason: Mapped[str] = mapped_column(String(256))
+    #: Who set it, as in the audit.
+    actor: Mapped[str] = mapped_column(String(80))
+    at: Mapped[datetime]
 
 
 class Event(Base):

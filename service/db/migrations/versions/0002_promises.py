@@ -1,0 +1,61 @@
+"""Confirmation of deliveries, circuit breakers, retention and legal hold
+
+Revision ID: 0002
+Revises: 0001
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Go to this revision."""
+    op.add_column("deliveries", sa.Column("transaction_uid", sa.String(length=64), nullable=True))
+    op.add_column("deliveries", sa.Column("confirm_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column(
+        "deliveries", sa.Column("confirm_attempts", sa.Integer(), server_default=sa.text("0"), nullable=False)
+    )
+    op.create_index(op.f("ix_deliveries_transaction_uid"), "deliveries", ["transaction_uid"], unique=False)
+    op.create_index("ix_deliveries_state_confirm_at", "deliveries", ["state", "confirm_at"], unique=False)
+    op.create_table(
+        "peer_circuits",
+        sa.Column("peer", sa.String(length=64), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("open_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("reason_code", sa.String(length=64), nullable=True),
+        sa.Column("reason_text", sa.Text(), nullable=True),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("peer", name=op.f("pk_peer_circuits")),
+    )
+    op.create_table(
+        "legal_holds",
+        sa.Column("study_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("reason", sa.String(length=256), nullable=False),
+        sa.Column("actor", sa.String(length=80), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["study_id"], ["studies.id"], name=op.f("fk_legal_holds_study_id_studies"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("study_id", name=op.f("pk_legal_holds")),
+    )
+    op.add_column("series", sa.Column("pixels_purged_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("analyses", sa.Column("results_purged_at", sa.DateTime(timezone=True), nullable=True))
+
+
+def downgrade() -> None:
+    """Go back to the revision before; what these columns said is lost, nothing else is."""
+    op.drop_column("analyses", "results_purged_at")
+    op.drop_column("series", "pixels_purged_at")
+    op.drop_table("legal_holds")
+    op.drop_table("peer_circuits")
+    op.drop_index("ix_deliveries_state_confirm_at", table_name="deliveries")
+    op.drop_index(op.f("ix_deliveries_transaction_uid"), table_name="deliveries")
+    op.drop_column("deliveries", "confirm_attempts")
+    op.drop_column("deliveries", "confirm_at")
+    op.drop_column("deliveries", "transaction_uid")
