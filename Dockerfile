@@ -56,9 +56,9 @@ ENV PATH=/opt/myoscreen/bin:$PATH \
 USER 10001:10001
 WORKDIR /var/lib/myoscreen
 VOLUME ["/var/lib/myoscreen"]
-# DICOM, and dashboard with REST. Both listen on loopback until MYOSCREEN_DICOM_BIND and
+# DICOM without and with TLS, and dashboard with REST. All listen on loopback until MYOSCREEN_DICOM_BIND and
 # MYOSCREEN_HTTP_BIND say otherwise; docker-compose.yml sets them for the containers.
-EXPOSE 11112 8080
+EXPOSE 11112 2762 8080
 # Right for the web door and for `serve`; docker-compose.yml gives each other door its own check.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/healthz', timeout=4)"]

@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 DATA ?= ../shared/data
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run demo test check format lint types imports unit integration acceptance bench train nnunet-parity lock clean
+.PHONY: help setup run demo test check format lint types imports unit integration acceptance soak fuzz bench train nnunet-parity lock clean
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,12 @@ format: test-setup ## put the code into the house format
 
 unit: test-setup ## run the tests that touch memory only
 	$(BIN)/python -m pytest tests/unit
+
+soak: test-setup ## run what takes long: the crash matrix, SOAK_KILLS random kills, long outages, 50,000 instances
+	$(BIN)/python -m pytest tests/soak -s -v
+
+fuzz: test-setup ## search for bytes on the wire that break the receiver, FUZZ_SECONDS long (120)
+	$(BIN)/python -m tests.fuzz.wire --seconds $(or $(FUZZ_SECONDS),120)
 
 bench: test-setup ## measure, as ratios side by side in one run
 	$(BIN)/python -m tests.bench

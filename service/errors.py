@@ -10,7 +10,10 @@
     |- ProviderUnavailable    a demanded execution provider is not the one that ran
     |- NormMismatch           a reference table cannot be used as it is written
     |- LeaseLost              another worker owns this analysis now
+    |- WorkerEnds             the worker was asked to end before this analysis was done
+    |- RunnerLost             the process that works on the images hung, crashed or grew too large
     |- SpoolFull              no room is left to keep images
+    |- BackupError            a backup cannot be made or put back as asked
     |- DemonstrationFailed    `myoscreen demo` did not come to its end
     |- InvalidRequest         what a person or program asked for cannot be done as asked
     `- DeliveryError          a result did not reach a peer (worth another try)
@@ -98,6 +101,20 @@ class LeaseLost(ServiceError):
     code = "lease_lost"
 
 
+class WorkerEnds(ServiceError):
+    """The worker was asked to end before this analysis was done; the attempt does not count."""
+
+    code = "worker_ends"
+    retry = True
+
+
+class RunnerLost(ServiceError):
+    """The process that works on the images hung, crashed or grew too large, and was ended alone."""
+
+    code = "runner_lost"
+    retry = True
+
+
 class SpoolFull(ServiceError):
     """No room is left to keep images."""
 
@@ -109,6 +126,12 @@ class InvalidRequest(ServiceError):
     """What a person or program asked for cannot be done as asked."""
 
     code = "invalid_request"
+
+
+class BackupError(ServiceError):
+    """A backup cannot be made or put back as asked."""
+
+    code = "backup_failed"
 
 
 class DemonstrationFailed(ServiceError):

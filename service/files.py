@@ -3,10 +3,12 @@
 A name from outside never becomes a path here: callers build paths from ids and digests of their own.
 """
 
+import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 #: Only the service's own account may enter its folders or read its files (patient data).
@@ -92,3 +94,29 @@ def within(root: Path, relative: str) -> Path:
     if not path.is_relative_to(root.resolve()):
         raise ValueError("the path leads out of its folder")
     return path
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Whether any account of this machine may read the file; a closed folder above it protects it, too."""
+    others_read, others_enter = 0o004, 0o001
+    try:
+        if not path.stat().st_mode & others_read:
+            return False
+        return all(folder.stat().st_mode & others_enter for folder in path.resolve().parents)
+    except OSError:
+        return False
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[bool]:
+    """Whether this is the only process (and thread) inside; the kernel lets go when the holder dies."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(descriptor)

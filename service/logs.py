@@ -53,6 +53,8 @@ ALLOWED = frozenset(
         "state",
         "status",
         "study_id",
+        "tls_subject",
+        "until",
         "user_id",
         "version",
     }

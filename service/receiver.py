@@ -1,20 +1,24 @@
 """The door that listens for DICOM."""
 
+import gc
 import logging
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import FrameType
+from typing import Any
 
 from service.db.session import Sessions, make_sessions, require_current
+from service.dicom import commitment, reporting, tls
 from service.dicom.callers import Caller, CallerList
-from service.dicom.scp import Listener, Received, Receiver, Refused, Rejected
+from service.dicom.scp import Bounds, Listener, Receiver, Refused, Rejected
 from service.dicom.spool import Spool
 from service.errors import ConfigurationError
 from service.files import make_private_dir
-from service.pipeline import intake
+from service.pipeline import confirm, deliver, intake, rejections
 from service.pipeline.presence import Presence
 from service.settings import Settings
 
@@ -30,11 +34,18 @@ class Door:
 
     receiver: Receiver
     sessions: Sessions
+    spool: Spool
+    keyring: tls.Keyring | None = None
 
     @property
     def port(self) -> int:
         """The port that is listened on."""
         return self.receiver.port
+
+    def detail(self) -> dict[str, Any]:
+        """For the status page: ports, whether images are refused, and how the certificate of DICOM TLS is."""
+        told = {"ports": list(self.receiver.ports), "spool_full": not self.spool.room.look()}
+        return told if self.keyring is None else {**told, "tls": self.keyring.state()}
 
     def close(self, *, finish_seconds: float = FINISH_SECONDS) -> None:
         """Let nobody in any more, give senders time to finish, and end."""
@@ -51,36 +62,83 @@ def open_door(settings: Settings) -> Door:
     require_current(settings.resolved_database_url)
     make_private_dir(settings.home)
     sessions = make_sessions(settings.resolved_database_url)
-    spool = Spool(settings.spool_dir, min_free_mb=settings.spool_min_free_mb)
+    spool = Spool(
+        settings.spool_dir,
+        min_free_mb=settings.spool_min_free_mb,
+        resume_free_mb=settings.resume_free_mb,
+    )
     spool.sweep_parts()
-
-    def on_instance(received: Received) -> None:
-        intake.record_instance(sessions, spool, received, now=datetime.now(UTC))
+    recorder = intake.Recorder(sessions, spool)
 
     def on_refused(refused: Refused) -> None:
         intake.count_refused(sessions, refused)
 
     def on_rejected(rejected: Rejected) -> None:
-        intake.record_rejected(sessions, rejected, now=datetime.now(UTC))
+        rejections.record_rejected(sessions, rejected, now=datetime.now(UTC))
 
+    keyring = None if settings.tls_files is None else tls.keyring(tls.TlsFiles(**settings.tls_files))
     try:
         receiver = Receiver(
-            ae_title=settings.ae_title,
             host=settings.dicom_bind,
-            port=settings.dicom_port,
-            max_associations=settings.max_associations,
+            port=settings.dicom_port if settings.plain_listener else None,
+            tls_port=settings.tls_port if keyring is not None else None,
+            keyring=keyring,
             callers=CallerList(
                 callers(settings), ae_title=settings.ae_title, loopback=settings.loopback_may_send
             ),
             spool=spool,
-            listener=Listener(on_instance=on_instance, on_refused=on_refused, on_rejected=on_rejected),
+            listener=Listener(
+                on_instance=recorder.record,
+                on_refused=on_refused,
+                on_rejected=on_rejected,
+                on_report=reporter(settings, sessions) if _reports(settings) else None,
+            ),
+            bounds=Bounds(
+                associations=settings.max_associations,
+                idle_seconds=settings.association_idle_seconds,
+                object_bytes=settings.max_instance_mb * 1_000_000,
+            ),
         )
     except OSError as error:
+        ports = f"{settings.dicom_port} or {settings.tls_port}" if keyring else str(settings.dicom_port)
         raise ConfigurationError(
-            f"Port {settings.dicom_port} cannot be listened on: {error.strerror}.", reason="port_taken"
+            f"Port {ports} cannot be listened on: {error.strerror}.", reason="port_taken"
         ) from error
-    log.info("receiver_listens", extra={"port": receiver.port})
-    return Door(receiver=receiver, sessions=sessions)
+    for port in receiver.ports:
+        log.info("receiver_listens", extra={"port": port})
+    return Door(receiver=receiver, sessions=sessions, spool=spool, keyring=keyring)
+
+
+def reporter(settings: Settings, sessions: Sessions) -> Callable[[reporting.Report], int]:
+    """Takes in what peers report on storage commitments; a peer speaks for all names it has here."""
+    terms = deliver.Terms(
+        attempts=settings.delivery_attempts,
+        backoff=timedelta(seconds=settings.delivery_backoff_seconds),
+        backoff_max=timedelta(seconds=settings.delivery_backoff_max_seconds),
+        beat_seconds=settings.lease_seconds,
+    )
+
+    def on_report(report: reporting.Report) -> int:
+        caller = report.caller
+        names = [
+            peer.name
+            for peer in settings.peer
+            if (peer.ae_title, peer.host) == (caller.ae_title, caller.host)
+        ]
+
+        def take(said: commitment.Report) -> bool:
+            return confirm.take_report(sessions, names, said, terms=terms, now=datetime.now(UTC))
+
+        return commitment.handle_report(
+            report.dataset, report.event_type_id, syntax=report.transfer_syntax_uid, on_report=take
+        )
+
+    return on_report
+
+
+def _reports(settings: Settings) -> bool:
+    """Whether any peer is asked for storage commitments."""
+    return any(peer.confirm == "commitment" for peer in settings.peer)
 
 
 def callers(settings: Settings) -> list[Caller]:
@@ -91,7 +149,10 @@ def callers(settings: Settings) -> list[Caller]:
             ae_title=peer.ae_title,
             host=peer.host,
             may_send=peer.may_send,
+            may_report=peer.confirm == "commitment",
             unwanted=peer.unwanted,
+            tls=peer.tls,
+            tls_subject=peer.tls_subject,
         )
         for peer in settings.peer
     ]
@@ -108,7 +169,10 @@ def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     door = open_door(settings)
-    with Presence(door.sessions, "receiver"):
+    # What was loaded stays: the collector need not look through it again and again (7 % of the time).
+    gc.collect()
+    gc.freeze()
+    with Presence(door.sessions, "receiver", detail=door.detail):
         while not asked_to_end.wait(1.0):
             pass
         door.receiver.close_door()

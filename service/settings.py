@@ -4,12 +4,21 @@ Built at the doors and handed inward as plain values. This is the only place tha
 environment.
 """
 
+import ipaddress
 import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.errors import ConfigurationError
@@ -18,6 +27,20 @@ PREFIX = "MYOSCREEN_"
 OutputName = Literal["SEG", "SR", "SC", "PDF"]
 AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e ]+$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
+#: Without a password in it: that stands in a file of its own.
+WebUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$", max_length=512)]
+
+
+def _network(text: str) -> str:
+    """An address or a network, as it was written."""
+    ipaddress.ip_network(text, strict=False)
+    return text
+
+
+Network = Annotated[str, AfterValidator(_network)]
+_PART = r"(?i:CN|OU|O|C|ST|L|DC|SERIALNUMBER|EMAILADDRESS)=([^,\\]|\\.)+"
+#: Parts of a certificate's subject, or one of its other names; how they are compared says settings.md.
+TlsSubject = Annotated[str, Field(pattern=rf"^({_PART}(,{_PART})*|(DNS|IP|URI):\S+)$", max_length=512)]
 
 
 class Peer(BaseModel):
@@ -32,16 +55,58 @@ class Peer(BaseModel):
     port: Port | None = None
     may_send: bool = True
     unwanted: Literal["refuse", "discard"] = "refuse"
+    #: Spoken to, and let in, by TLS alone.
+    tls: bool = False
+    #: Who its certificate must name; several where it shows more than one certificate.
+    tls_subject: tuple[TlsSubject, ...] = ()
     outputs: tuple[OutputName, ...] = ()
     profile: Literal["binary"] = "binary"
     release: Literal["automatic"] = "automatic"
     flags: bool = False
     language: Literal["en"] = "en"
+    #: Root of the peer's DICOMweb services: results go there by STOW-RS instead of to ``port``.
+    stow_url: WebUrl | None = None
+    #: Root of QIDO-RS where it is another one.
+    qido_url: WebUrl | None = None
+    #: File with ``user:password`` or ``Bearer TOKEN`` for DICOMweb.
+    authorization_file: Path | None = None
+    #: Certificates that are trusted for DICOMweb instead of those of the system.
+    ca_file: Path | None = None
+    #: How the peer is asked afterwards whether it has what it was sent.
+    confirm: Literal["none", "commitment", "query"] = "none"
+    #: Results on their way to it at a time.
+    lanes: int = Field(default=1, ge=1, le=8)
+    #: How long it may think about one object, or take no byte.
+    answer_seconds: float = Field(default=60.0, gt=0, le=3600)
+
+    @field_validator("tls_subject", mode="before")
+    @classmethod
+    def _one_subject(cls, value: Any) -> Any:
+        """Accept one subject without brackets."""
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _a_sender_by_tls_is_bound(self) -> Self:
+        if self.tls and (self.may_send or self.confirm == "commitment") and not self.tls_subject:
+            raise ValueError(f"peer {self.name!r} may call by TLS but has no tls_subject")
+        if self.tls_subject and not self.tls:
+            raise ValueError(f"peer {self.name!r} has a tls_subject but not tls = true")
+        return self
 
     @model_validator(mode="after")
     def _outputs_need_a_port(self) -> Self:
-        if self.outputs and self.port is None:
-            raise ValueError(f"peer {self.name!r} is to get outputs but has no port")
+        if self.outputs and self.port is None and self.stow_url is None:
+            raise ValueError(f"peer {self.name!r} is to get outputs but has no port and no stow_url")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_out(self) -> Self:
+        if self.stow_url is None and (self.qido_url or self.authorization_file or self.ca_file):
+            raise ValueError(f"peer {self.name!r} has settings of DICOMweb but no stow_url")
+        if self.stow_url is not None and self.port is not None:
+            raise ValueError(f"peer {self.name!r} has a port and a stow_url: write two peers")
+        if self.confirm == "commitment" and self.port is None:
+            raise ValueError(f"peer {self.name!r} cannot be asked for a storage commitment without a port")
         return self
 
 
@@ -69,10 +134,33 @@ class Settings(BaseSettings):
     #: listed at all.
     loopback_may_send: bool | None = None
     max_associations: int = Field(default=20, ge=1)
+    #: A caller that says nothing for this long is cut off.
+    association_idle_seconds: float = Field(default=60.0, gt=0)
+    #: Larger images are refused. Chosen by us: above any multi-frame image that was seen.
+    max_instance_mb: int = Field(default=2048, ge=1)
+    #: DICOM by TLS: our certificate (with the chain below the authority), its key, and the authorities that
+    #: we trust. All three, or none.
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    #: File whose content is the password of the key.
+    tls_key_password_file: Path | None = None
+    tls_ca: Path | None = None
+    #: Lists of revoked certificates, one of each authority.
+    tls_crl: Path | None = None
+    tls_port: Port = 2762
+    tls_min_version: Literal["1.2", "1.3"] = "1.2"
+    #: Whether the port without TLS is open; absent: only while TLS is not configured.
+    dicom_plain: bool | None = None
     http_bind: str = "127.0.0.1"
     http_port: Port = 8080
-    #: Set when the dashboard is reached by HTTPS, so that cookies are marked Secure.
+    #: HTTPS by this process itself: certificate with its chain, key, and the key's password. Absent: HTTP.
+    http_tls_certificate: Path | None = None
+    http_tls_key: Path | None = None
+    http_tls_key_password_file: Path | None = None
+    #: Set when the dashboard is reached by HTTPS through a proxy, so that cookies are marked Secure.
     https: bool = False
+    #: Addresses or networks of proxies whose word on the caller's address is taken.
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()
 
     #: A series is complete when nothing arrived for this long and its geometry has no hole.
     quiet_seconds: float = Field(default=60.0, ge=0)
@@ -84,11 +172,33 @@ class Settings(BaseSettings):
     max_attempts: int = Field(default=3, ge=1)
     #: Analyses that one worker process runs at a time.
     analysis_slots: int = Field(default=1, ge=1)
+    #: The process that works on an analysis is ended after this long. Chosen by us: a series of 200 slices
+    #: takes a few minutes on two processor cores.
+    analysis_deadline_seconds: float = Field(default=1800.0, gt=0)
+    #: ... or when it holds more memory than this (MiB, the network included). Chosen by us: the largest
+    #: stack that is read at all (2^28 voxels) needs about 6 GiB, a usual series below 1.
+    analysis_memory_mb: int = Field(default=8192, ge=256)
     delivery_attempts: int = Field(default=20, ge=1)
     delivery_backoff_seconds: float = Field(default=5.0, gt=0)
-    delivery_backoff_max_seconds: float = Field(default=900.0, gt=0)
+    delivery_backoff_max_seconds: float = Field(default=900.0, gt=0, le=43200)
+    #: After so many failures in a row to reach a peer it is left alone, and probed after the first time,
+    #: then with doubled waits up to the longest.
+    circuit_failures: int = Field(default=5, ge=1)
+    circuit_probe_seconds: float = Field(default=30.0, gt=0)
+    circuit_probe_max_seconds: float = Field(default=300.0, gt=0, le=43200)
+    #: How long a peer may take to report on a storage commitment before it is asked again.
+    confirm_seconds: float = Field(default=3600.0, gt=0, le=43200)
+    confirm_attempts: int = Field(default=6, ge=1)
     #: Free space below which images are refused with 0xA700.
     spool_min_free_mb: int = Field(default=500, ge=0)
+    #: Free space from which they are taken again; absent: twice ``spool_min_free_mb``.
+    spool_resume_free_mb: int | None = Field(default=None, ge=0)
+
+    #: Days that received images, files of results and rows are kept after the last thing that happened to
+    #: a study, once everything about it is finished; absent: for ever.
+    keep_pixels_days: float | None = Field(default=None, ge=0)
+    keep_results_days: float | None = Field(default=None, ge=0)
+    keep_rows_days: float | None = Field(default=None, ge=0)
 
     #: Folder with ``NAME/card.toml`` and ``norms/``; the bundled one when absent.
     models_dir: Path | None = None
@@ -114,7 +224,7 @@ class Settings(BaseSettings):
 
     peer: tuple[Peer, ...] = ()
 
-    @field_validator("norms", "execution_providers", mode="before")
+    @field_validator("norms", "execution_providers", "trusted_proxies", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         """Accept ``a,b`` from the environment beside a list from TOML."""
@@ -129,6 +239,31 @@ class Settings(BaseSettings):
             raise ValueError("two peers have the same name")
         return self
 
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        three = (self.tls_certificate, self.tls_key, self.tls_ca)
+        if any(three) and not all(three):
+            raise ValueError("tls_certificate, tls_key and tls_ca belong together")
+        if not any(three) and any(peer.tls for peer in self.peer):
+            raise ValueError("a peer speaks TLS, which needs tls_certificate, tls_key and tls_ca")
+        if not any(three) and self.dicom_plain is False:
+            raise ValueError("dicom_plain = false leaves no port open without tls_certificate")
+        return self
+
+    @model_validator(mode="after")
+    def _http_tls_is_whole(self) -> Self:
+        if (self.http_tls_certificate is None) != (self.http_tls_key is None):
+            raise ValueError("http_tls_certificate and http_tls_key belong together")
+        return self
+
+    @model_validator(mode="after")
+    def _rows_outlive_files(self) -> Self:
+        if self.keep_rows_days is not None and (
+            self.keep_pixels_days is None or self.keep_results_days is None
+        ):
+            raise ValueError("keep_rows_days needs keep_pixels_days and keep_results_days: rows go last")
+        return self
+
     @property
     def resolved_database_url(self) -> str:
         """The database that is really used."""
@@ -140,6 +275,50 @@ class Settings(BaseSettings):
     def resolved_broker_url(self) -> str:
         """The broker that is really used."""
         return _secret(self.broker_url_file) or self.broker_url
+
+    @property
+    def secret_files(self) -> tuple[Path, ...]:
+        """Every file with a secret that these settings name."""
+        named = (
+            self.database_url_file,
+            self.broker_url_file,
+            self.tls_key,
+            self.tls_key_password_file,
+            self.http_tls_key,
+            self.http_tls_key_password_file,
+            *(peer.authorization_file for peer in self.peer),
+        )
+        return tuple(path for path in named if path is not None)
+
+    @property
+    def reached_by_https(self) -> bool:
+        """Whether browsers speak HTTPS, with us or with a proxy before us."""
+        return self.https or self.http_tls_certificate is not None
+
+    @property
+    def plain_listener(self) -> bool:
+        """Whether DICOM without TLS is listened for."""
+        return self.tls_certificate is None if self.dicom_plain is None else self.dicom_plain
+
+    @property
+    def tls_files(self) -> dict[str, Any] | None:
+        """Files and terms of DICOM by TLS, None where it is not configured."""
+        if self.tls_certificate is None:
+            return None
+        return {
+            "certificate": self.tls_certificate,
+            "key": self.tls_key,
+            "ca": self.tls_ca,
+            "key_password": self.tls_key_password_file,
+            "crl": self.tls_crl,
+            "minimum": self.tls_min_version,
+        }
+
+    @property
+    def resume_free_mb(self) -> int:
+        """Free space from which images are taken again after a full disk."""
+        asked = self.spool_resume_free_mb
+        return max(self.spool_min_free_mb, 2 * self.spool_min_free_mb if asked is None else asked)
 
     @property
     def spool_dir(self) -> Path:
@@ -205,6 +384,11 @@ def _explain(error: ValidationError) -> str:
     """One line for each thing that is wrong, without echoing values (they may be secrets)."""
     lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
     return "Settings: " + "; ".join(lines)
+
+
+def bare_environment() -> dict[str, str]:
+    """The environment of a child process that is to know no setting and no secret."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
 
 
 def child_environment(**changes: str) -> dict[str, str]:

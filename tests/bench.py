@@ -17,22 +17,20 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from pynetdicom import AE, evt
 
 from service.core import prepare
 from service.core.volume import Volume
 from service.dicom.archive import Archive
 from service.dicom.phantom import paraspinal_phantom
-from service.dicom.scp import MAXIMUM_PDU_SIZE, TRANSFER_SYNTAXES
 from service.dicom.synthesis import axial_grid, write_phantom
 from service.inference.card import Card, read_card, whole_slices
 from service.inference.providers import CPU
 from service.inference.segmenter import OnnxSegmenter
 from service.pipeline.references import bundled_models_dir
+from tests.bench_ingest import ingest
 from tests.make.running import RunningService, free_port, running_service, wait_for
 from tests.make.tools import storescu
 
-MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 #: One routine lumbar series, as the issue names it.
 SLICES, ROWS, COLUMNS = 30, 320, 320
 QUIET_SECONDS = 1.0
@@ -175,36 +173,6 @@ def _one(service: RunningService, count: int) -> dict[str, float]:
 
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
-
-
-def ingest(scratch: Path, repeats: int) -> dict[str, float]:
-    """Images a second that are taken in durably, beside a receiver of the same library that keeps nothing."""
-    images = write_phantom(scratch / "ingest", slices=200, rows=ROWS, columns=COLUMNS, seed=99)
-    kept, nothing = [], []
-    for repeat in range(repeats):
-        with running_service(scratch / f"ingest-home-{repeat}", doors=("receive", "web")) as service:
-            kept.append(_rate(service.dicom_port, images))
-        port = free_port()
-        null = AE(ae_title="MYOSCREEN")
-        null.maximum_pdu_size = MAXIMUM_PDU_SIZE
-        null.add_supported_context(MR_IMAGE, list(TRANSFER_SYNTAXES))
-        server = null.start_server(
-            ("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, lambda _event: 0x0000)]
-        )
-        nothing.append(_rate(port, images))
-        server.shutdown()
-    mine, floor = statistics.median(kept), statistics.median(nothing)
-    return {
-        "ingest_instances_per_s": mine,
-        "ingest_null_handler_instances_per_s": floor,
-        "ingest_ratio_to_null_handler": mine / floor,
-    }
-
-
-def _rate(port: int, images: list[Path]) -> float:
-    start = time.perf_counter()
-    storescu(port, images)
-    return len(images) / (time.perf_counter() - start)
 
 
 if __name__ == "__main__":

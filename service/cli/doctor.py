@@ -11,9 +11,9 @@ import typer
 from service import files
 from service.cli.workshops import recipe_from
 from service.db.session import require_current
-from service.dicom import scu
+from service.dicom import scu, tls
 from service.errors import ConfigurationError, ServiceError
-from service.settings import Settings, load
+from service.settings import Peer, Settings, load
 
 Check = tuple[str, Callable[[], str]]
 BROKER_SECONDS = 3.0
@@ -25,6 +25,8 @@ def doctor() -> None:
     """Check settings, folders, database, network, norms, broker and peers; status 1 if anything is wrong."""
     settings = load()
     faults = 0
+    for warning in _open_secrets(settings):
+        typer.echo(f"warn  {warning}")
     for name, look in _checks(settings):
         try:
             typer.echo(f"ok    {name}: {look()}")
@@ -42,16 +44,37 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield "database", lambda: _database(settings)
     yield "network and norms", lambda: _workshop(settings)
     yield "broker", lambda: _broker(settings)
+    if settings.tls_files is not None:
+        yield "DICOM TLS", lambda: _dicom_tls(settings)
     for peer in settings.peer:
         if peer.port is not None:
-            address = scu.Address(
-                host=peer.host, port=peer.port, ae_title=peer.ae_title, calling_ae=settings.ae_title
-            )
-            yield f"peer {peer.name}", partial(_echo, address)
+            yield f"peer {peer.name}", partial(_echo, peer, settings)
 
 
-def _echo(address: scu.Address) -> str:
+def _echo(peer: Peer, settings: Settings) -> str:
+    address = scu.Address(
+        host=peer.host,
+        port=peer.port or 0,
+        ae_title=peer.ae_title,
+        calling_ae=settings.ae_title,
+        tls=tls.outgoing(settings.tls_files, tls=peer.tls, subjects=peer.tls_subject),
+    )
     return f"answered in {scu.echo(address) * 1000:.0f} ms"
+
+
+def _open_secrets(settings: Settings) -> Iterator[str]:
+    """Secret files that others on this machine may read."""
+    for path in settings.secret_files:
+        # In a container, where compose puts its secrets, there is no other account.
+        if not path.is_relative_to("/run/secrets") and files.is_open_to_others(path):
+            yield f"secret file: {path} can be read by everybody on this machine; chmod 0600 {path}"
+
+
+def _dicom_tls(settings: Settings) -> str:
+    state = tls.keyring(tls.TlsFiles(**(settings.tls_files or {}))).state()
+    if state["problem"] is not None:
+        raise ConfigurationError(f"Our certificate would be refused: {state['problem']}.")
+    return f"port {settings.tls_port}, certificate valid until {state['valid_until']}"
 
 
 def _home(settings: Settings) -> str:

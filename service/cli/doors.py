@@ -59,7 +59,10 @@ def _greet(settings: Settings) -> None:
     with make_sessions(settings.resolved_database_url).begin() as session:
         password = people.create_first_admin(session, datetime.now(UTC))
     typer.echo("myoscreen - research use only, not for diagnosis")
-    typer.echo(f"DICOM      {settings.ae_title} on {settings.dicom_bind}:{settings.dicom_port}")
+    if settings.plain_listener:
+        typer.echo(f"DICOM      {settings.ae_title} on {settings.dicom_bind}:{settings.dicom_port}")
+    if settings.tls_files is not None:
+        typer.echo(f"DICOM TLS  {settings.ae_title} on {settings.dicom_bind}:{settings.tls_port}")
     typer.echo(f"dashboard  {dashboard_url(settings)}")
     if password is not None:
         typer.echo(f"log in     admin, one-time password: {password}")
@@ -68,7 +71,8 @@ def _greet(settings: Settings) -> None:
 def dashboard_url(settings: Settings) -> str:
     """Where the dashboard is, as seen from this machine."""
     host = "127.0.0.1" if settings.http_bind in ("0.0.0.0", "::") else settings.http_bind  # noqa: S104
-    return f"http://{host}:{settings.http_port}"
+    scheme = "http" if settings.http_tls_certificate is None else "https"
+    return f"{scheme}://{host}:{settings.http_port}"
 
 
 def add_to(app: typer.Typer) -> None:

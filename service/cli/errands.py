@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from service.db import session as database
-from service.dicom import scu
+from service.dicom import scu, tls
 from service.settings import Settings, load
 
 db_app = typer.Typer(no_args_is_help=True, help="Look after the database.")
@@ -56,7 +56,11 @@ def _peer_address(name: str, settings: Settings) -> scu.Address:
     for peer in settings.peer:
         if peer.name == name and peer.port is not None:
             return scu.Address(
-                host=peer.host, port=peer.port, ae_title=peer.ae_title, calling_ae=settings.ae_title
+                host=peer.host,
+                port=peer.port,
+                ae_title=peer.ae_title,
+                calling_ae=settings.ae_title,
+                tls=tls.outgoing(settings.tls_files, tls=peer.tls, subjects=peer.tls_subject),
             )
     if "@" not in name:
         known = ", ".join(peer.name for peer in settings.peer if peer.port) or "none"
@@ -69,6 +73,14 @@ def _peer_address(name: str, settings: Settings) -> scu.Address:
 def upgrade() -> None:
     """Bring the database to the revision of this program."""
     typer.echo(f"database at revision {database.upgrade(load().resolved_database_url)}")
+
+
+@db_app.command()
+def downgrade(revision: Annotated[str, typer.Argument(help="Such as 0001.")]) -> None:
+    """Take the database back to an earlier revision, before an earlier release is started on it."""
+    url = load().resolved_database_url
+    database.downgrade(url, revision)
+    typer.echo(f"database at revision {database.revision(url)}")
 
 
 @db_app.command()

@@ -1,40 +1,10 @@
-"""From settings to the workshop of an analysis."""
+"""From settings to the recipe of an analysis's workshop."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
-from service.pipeline.analyse import Workshop, build_workshop
+from service.pipeline.recipe import WorkshopRecipe
 from service.pipeline.references import bundled_models_dir
 from service.settings import Settings
 
-
-@dataclass(frozen=True)
-class WorkshopRecipe:
-    """How to build the workshop, in this process or in a child (so it travels as plain values)."""
-
-    models_dir: Path
-    model: str
-    norms: tuple[str, ...]
-    policy: str
-    providers: tuple[str, ...]
-    precision: str
-    threads: int
-    institution: str
-    flags: bool
-
-    def __call__(self) -> Workshop:
-        """Build it; raises a ServiceError naming what is wrong."""
-        return build_workshop(
-            models_dir=self.models_dir,
-            model=self.model,
-            norms=self.norms,
-            policy=self.policy,
-            providers=self.providers,
-            precision=self.precision,
-            threads=self.threads,
-            institution=self.institution,
-            flags=self.flags,
-        )
+__all__ = ["WorkshopRecipe", "recipe_from"]
 
 
 def recipe_from(settings: Settings, *, for_peers: bool = False) -> WorkshopRecipe:

@@ -53,6 +53,8 @@ class SeriesSection:
     coverage_mm: float
     #: Slice step, row spacing, column spacing.
     spacing_mm: tuple[float, float, float]
+    #: Maker, model and field strength; None where the headers do not name them.
+    scanner: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +118,47 @@ class Measures:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NormFacts:
+    """What the reader of a score must know of the table behind it."""
+
+    title: str
+    sha256: str
+    citation: str
+    #: Definitions, networks and fat methods whose values it compares; no network: the measure needs none.
+    definitions: tuple[str, ...]
+    networks: tuple[str, ...]
+    fat_methods: tuple[str, ...]
+    contrasts: tuple[str, ...]
+    regions: tuple[str, ...]
+    #: Shortest and longest stretch of patient; None: any.
+    coverage_mm: tuple[float, float] | None
+    #: healthy, hospital, general or none.
+    population: str
+    people: str
+    ancestry: str
+    scanner: str
+    n: int
+    n_of_sex: int | None
+    sex: Sex
+    #: What the table scores, and the ages of the people behind it.
+    age_range_years: tuple[float, float]
+    observed_ages_years: tuple[float, float]
+    height_exponent: float | None
+    #: log of this scanner's values over the average scanner's, which was taken out.
+    scanner_shift: float | None
+    #: What was scored: the value without the effects of height and scanner.
+    adjusted_value: float
+    l: float  # noqa: E741 - the letter is the field's own name for this parameter
+    m: float
+    s: float
+    #: Of the reference people at this age and sex.
+    mean: float
+    sd: float
+    #: "norm_sampling", "measurement": what the interval of z holds.
+    interval_holds: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """One measure beside its norm; z is None unless ``state`` is "scored"."""
 
@@ -131,6 +174,8 @@ class Score:
     percentile_ci95: tuple[float, float] | None
     norm: str | None
     norm_status: str | None
+    #: Set where ``state`` is "scored".
+    norm_facts: NormFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

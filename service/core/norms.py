@@ -1,130 +1,41 @@
-"""Reference values by age and sex, and the score of one measure against them.
+"""The score of one measure against reference values by age and sex."""
 
-LMS method (Cole and Green 1992): with L, M and S at the person's age,
-z = ((y / M)^L - 1) / (L S), and z = ln(y / M) / S where L is 0.
-"""
-
-import itertools
 import math
 from dataclasses import dataclass
 
-import numpy as np
+from service.core.finding import Definition, NormFacts, Score, ScoreState
+from service.core.lms import (
+    L_IS_ZERO,
+    Z95,
+    Knot,
+    mean_and_sd,
+    percentile,
+    sampling_se,
+    value_at,
+    z_per_unit,
+    z_score,
+)
+from service.core.normtable import Band, HeightModel, NormTable, ReferencePeople
+from service.core.series import Person, Sex, StackFacts
 
-from service.core.finding import Definition, Score, ScoreState
-from service.core.series import Person, StackFacts
-from service.errors import NormMismatch
-
-#: Below this, L counts as 0: the two formulas agree to ten digits there (chosen by us).
-L_IS_ZERO = 1e-9
-#: Two-sided 95 % quantile of the normal distribution.
-Z95 = 1.959964
-
-
-@dataclass(frozen=True, kw_only=True)
-class Knot:
-    """L, M and S at one age."""
-
-    age_years: float
-    l: float  # noqa: E741 - the letter is the field's own name for this parameter
-    m: float
-    s: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class NormTable:
-    """Reference values of one measure, and to whom and what they apply."""
-
-    id: str
-    version: str
-    title: str
-    #: "provisional", "demonstration" or "locally_validated".
-    status: str
-    measure: str
-    unit: str
-    #: Definition ids and versions, as "id@version"; empty: of no definition that is measured here.
-    definitions: tuple[str, ...]
-    contrasts: tuple[str, ...]
-    regions: tuple[str, ...]
-    #: Whether the table scores the bundled phantom and nothing else.
-    phantom_only: bool
-    population: str
-    citation: str
-    sha256: str
-    #: Effective number of people behind each knot; gives the sampling error of z.
-    effective_n: int
-    #: Reliability of the measurement (ICC), or None where it was not measured.
-    measurement_icc: float | None
-    knots: dict[str, tuple[Knot, ...]]
-
-    def __post_init__(self) -> None:
-        """Refuse a table that would give wrong scores."""
-        if self.effective_n < 2:
-            raise NormMismatch(f"Norm {self.id}: effective_n must be at least 2.")
-        if self.measurement_icc is not None and not 0.0 < self.measurement_icc <= 1.0:
-            raise NormMismatch(f"Norm {self.id}: measurement_icc must be above 0 and at most 1.")
-        for sex, knots in self.knots.items():
-            ages = [knot.age_years for knot in knots]
-            if len(knots) < 2 or any(b <= a for a, b in itertools.pairwise(ages)):
-                raise NormMismatch(f"Norm {self.id}, sex {sex}: needs two or more knots of increasing age.")
-            if any(knot.m <= 0 or knot.s <= 0 for knot in knots):
-                raise NormMismatch(f"Norm {self.id}, sex {sex}: M and S must be positive.")
-
-    @property
-    def reference(self) -> str:
-        """How the table is cited in results."""
-        return f"{self.id}@{self.version}"
-
-    def at(self, sex: str, age_years: float) -> Knot | None:
-        """L, M and S by linear interpolation; None outside the ages or sexes of the table."""
-        knots = self.knots.get(sex)
-        if knots is None or not knots[0].age_years <= age_years <= knots[-1].age_years:
-            return None
-        ages = [knot.age_years for knot in knots]
-        l, m, s = (  # noqa: E741 - as above
-            float(np.interp(age_years, ages, [getattr(knot, name) for knot in knots])) for name in "lms"
-        )
-        return Knot(age_years=age_years, l=l, m=m, s=s)
-
-
-def z_score(value: float, knot: Knot) -> float:
-    """Distance from the median in standard deviations of the reference people."""
-    if value <= 0:
-        raise NormMismatch("An LMS score needs a value above zero.")
-    if abs(knot.l) < L_IS_ZERO:
-        return math.log(value / knot.m) / knot.s
-    return float(((value / knot.m) ** knot.l - 1.0) / (knot.l * knot.s))
-
-
-def value_at(z: float, knot: Knot) -> float:
-    """The inverse of ``z_score``."""
-    if abs(knot.l) < L_IS_ZERO:
-        return knot.m * math.exp(knot.s * z)
-    return float(knot.m * (1.0 + knot.l * knot.s * z) ** (1.0 / knot.l))
-
-
-def percentile(z: float) -> float:
-    """Share of the reference people below this score, in per cent."""
-    return 50.0 * math.erfc(-z / math.sqrt(2.0))
-
-
-def z_half_width(z: float, table: NormTable, repeat_sd_z: float | None = None) -> float:
-    """Half of the 95 % interval of z: measurement error and sampling error of the norm.
-
-    Measurement: SEM = sqrt(1 - ICC) in units of SD, or ``repeat_sd_z``, the spread of repeated measurements
-    in the same units, whichever is larger: neither holds all that differs between two scans. Sampling:
-    SE(z) = sqrt((1 + z^2 / 2) / n). Where neither is known the interval holds the sampling error alone,
-    and the score says so.
-    """
-    by_table = 0.0 if table.measurement_icc is None else 1.0 - table.measurement_icc
-    by_repeats = 0.0 if repeat_sd_z is None else repeat_sd_z**2
-    sampling = (1.0 + z * z / 2.0) / table.effective_n
-    return Z95 * math.sqrt(max(by_table, by_repeats) + sampling)
-
-
-def z_per_unit(value: float, knot: Knot) -> float:
-    """How much z rises with each unit of the measure at ``value``: the derivative of ``z_score``."""
-    power = 1.0 if abs(knot.l) < L_IS_ZERO else (value / knot.m) ** knot.l
-    return float(power / (knot.s * value))
+__all__ = [
+    "L_IS_ZERO",
+    "Z95",
+    "Band",
+    "HeightModel",
+    "Knot",
+    "NormTable",
+    "ReferencePeople",
+    "Repeatability",
+    "Scorable",
+    "percentile",
+    "score",
+    "value_at",
+    "why_not",
+    "z_half_width",
+    "z_per_unit",
+    "z_score",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +69,19 @@ class Scorable:
         return (max(0.0, self.value - half), self.value + half)
 
 
+def z_half_width(z: float, knot: Knot, table: NormTable, repeat_sd_z: float | None = None) -> float:
+    """Half of the 95 % interval of z: measurement error and sampling error of the norm.
+
+    Measurement: SEM = sqrt(1 - ICC) in units of SD, or ``repeat_sd_z``, the spread of repeated measurements
+    in the same units, whichever is larger: neither holds all that differs between two scans. Sampling: see
+    ``sampling_se``. Where no error of measurement is known the interval holds the sampling error alone, and
+    the score says so.
+    """
+    by_table = 0.0 if table.measurement_icc is None else 1.0 - table.measurement_icc
+    by_repeats = 0.0 if repeat_sd_z is None else repeat_sd_z**2
+    return Z95 * math.sqrt(max(by_table, by_repeats) + sampling_se(z, knot, table.effective_n) ** 2)
+
+
 def score(
     scorable: Scorable,
     *,
@@ -174,7 +98,7 @@ def score(
     for table in (candidate for candidate in tables if candidate.measure == scorable.measure):
         misfit = why_not(table, facts=facts, definition=definition)
         if misfit is None:
-            return _scored(scorable, facts.person, table)
+            return _scored(scorable, facts, table)
         misfits.append(f"{table.reference}: {misfit}")
     listed = "; ".join(misfits) or "no table of this measure is configured"
     return _withheld(scorable, "no_norm", f"No reference table fits ({listed}).")
@@ -184,19 +108,55 @@ def why_not(table: NormTable, *, facts: StackFacts, definition: Definition) -> s
     """Why the table must not be used for this stack, or None when it fits."""
     if table.phantom_only and not facts.phantom:
         return "for the bundled phantom only"
+    return (
+        _other_measure(table, definition)
+        or _other_images(table, facts)
+        or _other_coverage(table, facts)
+        or _other_scanner(table, facts)
+    )
+
+
+def _other_measure(table: NormTable, definition: Definition) -> str | None:
+    """Values of another definition, network or fat method are no reference."""
     if f"{definition.id}@{definition.version}" not in table.definitions:
         return f"made for another definition than {definition.id}@{definition.version}"
-    if facts.contrast not in table.contrasts:
-        return f"not made for the contrast {facts.contrast}"
-    if facts.region not in table.regions:
-        return f"not made for the region {facts.region}"
+    if table.networks and definition.network not in table.networks:
+        return f"made with another network than {definition.network}"
+    if table.fat_methods and definition.fat_method not in table.fat_methods:
+        return f"made with another fat method than {definition.fat_method or 'none'}"
     return None
 
 
-def _scored(scorable: Scorable, person: Person, table: NormTable) -> Score:
-    """The score, or its absence for want of age, sex or range."""
-    if person.sex is None or person.age_years is None:
-        lacking = "sex (M or F)" if person.sex is None else "age"
+def _other_images(table: NormTable, facts: StackFacts) -> str | None:
+    if facts.contrast not in table.contrasts:
+        return f"not made for the contrast {facts.contrast}"
+    if facts.region not in table.regions:
+        known = facts.region != "unknown"
+        return f"not made for the region {facts.region}" if known else "the region of the images is unknown"
+    return None
+
+
+def _other_coverage(table: NormTable, facts: StackFacts) -> str | None:
+    """Fat differs from level to level by more than with age, so a part is no measure of the whole."""
+    if table.coverage_mm is None:
+        return None
+    low, high = table.coverage_mm
+    if low <= facts.coverage_mm <= high:
+        return None
+    return f"made for a coverage of {low:.0f} to {high:.0f} mm, not of {facts.coverage_mm:.0f} mm"
+
+
+def _other_scanner(table: NormTable, facts: StackFacts) -> str | None:
+    if not table.scanner_shifts or facts.scanner in table.scanner_shifts:
+        return None
+    return f"not made for the scanner {facts.scanner or '(not named)'}"
+
+
+def _scored(scorable: Scorable, facts: StackFacts, table: NormTable) -> Score:
+    """The score, or its absence for want of age, sex, height or range."""
+    person = facts.person
+    lacking = _lacking(person, table)
+    if person.sex is None or person.age_years is None or lacking is not None:
         return _withheld(scorable, "missing_demographics", f"The {lacking} is not known.", table)
     knot = table.at(person.sex, person.age_years)
     if knot is None:
@@ -204,29 +164,92 @@ def _scored(scorable: Scorable, person: Person, table: NormTable) -> Score:
     value = scorable.value
     if value is None or value <= 0:
         return _withheld(scorable, "out_of_range", "The value is not above zero.", table)
-    z = z_score(value, knot)
-    repeat = None if scorable.repeat_sd is None else scorable.repeat_sd * z_per_unit(value, knot)
-    half = z_half_width(z, table, repeat)
-    caveat = None
-    if table.measurement_icc is None:
-        caveat = (
-            "The interval holds the sampling error of the norm only."
-            if repeat is None
-            else "The error of measurement is of simulated repeats; nobody was scanned twice."
-        )
+    adjusted = table.adjusted(value, height_m=person.height_m, scanner=facts.scanner)
+    z = z_score(adjusted, knot)
+    repeat = None
+    if scorable.repeat_sd is not None:
+        repeat = scorable.repeat_sd * z_per_unit(adjusted, knot) * adjusted / value
+    half = z_half_width(z, knot, table, repeat)
     return Score(
         measure=scorable.measure,
         value=value,
         value_ci95=scorable.ci95,
         unit=scorable.unit,
         state="scored",
-        reason=caveat,
+        reason=_caveats(table, person.age_years, repeat),
         z=z,
         z_ci95=(z - half, z + half),
         percentile=percentile(z),
         percentile_ci95=(percentile(z - half), percentile(z + half)),
         norm=table.reference,
         norm_status=table.status,
+        norm_facts=_facts(
+            table, person.sex, knot, adjusted=adjusted, scanner=facts.scanner, measured=repeat is not None
+        ),
+    )
+
+
+def _lacking(person: Person, table: NormTable) -> str | None:
+    """What of the person is not known and needed."""
+    if person.sex is None:
+        return "sex (M or F)"
+    if person.age_years is None:
+        return "age"
+    if table.height is not None and person.height_m is None:
+        return "height"
+    return None
+
+
+def _caveats(table: NormTable, age_years: float, repeat_sd_z: float | None) -> str | None:
+    """What the reader of the score must know of it."""
+    said = []
+    if table.extrapolates(age_years):
+        low, high = table.people.age_years
+        said.append(f"The reference people were {low:.0f} to {high:.0f} years old; here it is extrapolated.")
+    if table.measurement_icc is None:
+        said.append(
+            "The interval holds the sampling error of the norm only."
+            if repeat_sd_z is None
+            else "The error of measurement is of simulated repeats; nobody was scanned twice."
+        )
+    return " ".join(said) or None
+
+
+def _facts(
+    table: NormTable, sex: Sex, knot: Knot, *, adjusted: float, scanner: str, measured: bool
+) -> NormFacts:
+    """Everything about the table that belongs beside the score."""
+    mean, sd = mean_and_sd(knot)
+    knots = table.knots[sex]
+    measured = measured or table.measurement_icc is not None
+    return NormFacts(
+        title=table.title,
+        sha256=table.sha256,
+        citation=table.citation,
+        definitions=table.definitions,
+        networks=table.networks,
+        fat_methods=table.fat_methods,
+        contrasts=table.contrasts,
+        regions=table.regions,
+        coverage_mm=table.coverage_mm,
+        population=table.people.kind,
+        people=table.people.text,
+        ancestry=table.people.ancestry,
+        scanner=table.people.scanner,
+        n=table.people.n,
+        n_of_sex=table.people.n_by_sex.get(sex),
+        sex=sex,
+        age_range_years=(knots[0].age_years, knots[-1].age_years),
+        observed_ages_years=table.people.age_years,
+        height_exponent=None if table.height is None else table.height.exponent,
+        scanner_shift=table.scanner_shifts.get(scanner),
+        adjusted_value=adjusted,
+        l=knot.l,
+        m=knot.m,
+        s=knot.s,
+        mean=mean,
+        sd=sd,
+        interval_holds=("norm_sampling", "measurement") if measured else ("norm_sampling",),
     )
 
 

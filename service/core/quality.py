@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from service.core.compartment import Compartment, agreement
 from service.core.finding import QualityCheck
 from service.core.predictor import Outlook
+from service.core.series import Person
 from service.core.volume import Grid
 
 #: Mean area of one side, in cm2, outside which the drawing is not the paraspinal group of an adult.
@@ -23,6 +24,8 @@ MIN_FLIP_AGREEMENT = 0.75
 #: Larger side over smaller side. Asymmetry above 30 % of cross-section is rare even with scoliosis;
 #: a factor of 2 means that one side was missed (chosen by us).
 MAX_SIDE_RATIO = 2.0
+#: PatientAge is in completed years and may be typed before or after a birthday; more apart is an error.
+MAX_AGE_DIFFERENCE_YEARS = 1.0
 #: Stands in the place of a prediction where the card of the network brings none.
 _NO_PREDICTION = QualityCheck(
     check="predicted_dice",
@@ -52,6 +55,15 @@ def check_compartment(
     if outlook is None:
         return (*checks, _NO_PREDICTION)
     return (*checks, _familiar(outlook), _predicted(outlook))
+
+
+def check_age(person: Person) -> tuple[QualityCheck, ...]:
+    """A note where the age by the dates and PatientAge are both there and disagree; the dates count."""
+    age, stated = person.age_years, person.stated_age_years
+    if age is None or stated is None or abs(stated - int(age)) <= MAX_AGE_DIFFERENCE_YEARS:
+        return ()
+    detail = f"The dates give {age:.1f} years and PatientAge {stated:.1f}; the dates were used."
+    return (QualityCheck(check="age_agrees", passed=False, detail=detail),)
 
 
 def _geometry(left: NDArray[np.bool_], right: NDArray[np.bool_], grid: Grid) -> list[QualityCheck]:

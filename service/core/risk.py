@@ -11,6 +11,8 @@ from service.core.finding import Flag, FlagState, Quadrant, Score
 
 #: Outer quartiles of a normal distribution; the corners of the study's Figure 3 are quartiles.
 QUARTILE_Z = 0.674490
+#: Status of a table from which no flag is ever raised: nobody validated it for what is measured here.
+PROVISIONAL = "provisional"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,10 @@ class FlagRule:
     z_threshold: float
     #: Sexes that the evidence behind the flag covers.
     sexes: tuple[str, ...]
+    #: What the flag says where it is raised.
     text: str
+    #: Where the evidence for the flag, its limit and its sexes comes from.
+    evidence: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +54,7 @@ def raise_flags(scores: tuple[Score, ...], policy: Policy, *, sex: str | None) -
 
 
 def _flag(rule: FlagRule, score: Score | None, sex: str | None) -> Flag:
-    """Raised only where the whole 95 % interval of z lies beyond the threshold."""
+    """Raised only where the whole 95 % interval of z lies beyond the threshold, and the norm may say so."""
     if score is None or score.z is None or score.z_ci95 is None:
         why = score.reason if score is not None and score.reason else "There is no score."
         return Flag(code=rule.code, state="not_evaluable", text=f"Not evaluable: {why}")
@@ -65,17 +70,26 @@ def _flag(rule: FlagRule, score: Score | None, sex: str | None) -> Flag:
         state = "indeterminate"
     else:
         state = "not_raised"
+    if state == "raised" and score.norm_status == PROVISIONAL:
+        limit = _limit(rule)
+        text = f"Indeterminate: the reference table is provisional (z {score.z:+.2f}, limit {limit})."
+        return Flag(code=rule.code, state="indeterminate", text=text)
     return Flag(code=rule.code, state=state, text=_sentence(rule, score.z, state))
 
 
 def _sentence(rule: FlagRule, z: float, state: FlagState) -> str:
     """What the state means, in words that claim no more."""
-    limit = f"z {rule.direction} {rule.z_threshold if rule.direction == 'above' else -rule.z_threshold:+.2f}"
+    limit = _limit(rule)
     if state == "raised":
         return f"{rule.text} (z {z:+.2f}, limit {limit})."
     if state == "indeterminate":
         return f"Indeterminate: the interval of z {z:+.2f} spans the limit ({limit})."
     return f"Not raised (z {z:+.2f}, limit {limit}). This is no statement about risk."
+
+
+def _limit(rule: FlagRule) -> str:
+    """The limit of a rule as people read it."""
+    return f"z {rule.direction} {rule.z_threshold if rule.direction == 'above' else -rule.z_threshold:+.2f}"
 
 
 def quadrant(scores: tuple[Score, ...], policy: Policy) -> Quadrant | None:

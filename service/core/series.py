@@ -54,6 +54,8 @@ class Person:
 
     age_years: float | None = None
     age_source: str | None = None
+    #: PatientAge in years, whether or not it is the age that is used.
+    stated_age_years: float | None = None
     sex: Sex | None = None
     sex_source: str | None = None
     height_m: float | None = None
@@ -98,3 +100,5 @@ class StackFacts:
     #: echo has the contrast "t2_tse" and is named here.
     dixon_part: Contrast | None = None
     acquisition: Acquisition = Acquisition()
+    #: Maker, model and field strength, such as "SIEMENS Avanto_fit 1.5 T"; empty where the headers lack one.
+    scanner: str = ""

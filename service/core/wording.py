@@ -7,6 +7,7 @@ called the absence of risk.
 from typing import Final
 
 from service.core.finding import FlagState, Quadrant, QualityCheck, Score, ScoreState, SeriesSection
+from service.core.language import ENGLISH, Words
 from service.core.series import Contrast, Role
 
 PRODUCT: Final = "myoscreen"
@@ -49,7 +50,8 @@ SCORE_STATES: Final[dict[ScoreState, str]] = {
 NORM_STATUSES: Final[dict[str, str]] = {
     "demonstration": "demonstration: values describe no people",
     "provisional": "provisional: not validated for this measurement",
-    "locally_validated": "locally validated",
+    "published": "published",
+    "local": "local: fitted to the site's own measures",
 }
 FLAG_STATES: Final[dict[FlagState, str]] = {
     "raised": "raised",
@@ -59,6 +61,7 @@ FLAG_STATES: Final[dict[FlagState, str]] = {
 }
 FLAG_NAMES: Final[dict[str, str]] = {
     "imat_high": "Intermuscular fat above the reference range",
+    "fsf_high": "Signal fat fraction above the reference range",
     "lmm_low": "Lean muscle below the reference range",
 }
 QUADRANTS: Final[dict[Quadrant, str]] = {
@@ -82,53 +85,69 @@ CONTRASTS: Final[dict[Contrast, str]] = {
 }
 
 
-def contrast_name(series: SeriesSection) -> str:
+def contrast_name(series: SeriesSection, words: Words = ENGLISH) -> str:
     """What was measured on; a Dixon pair is named as one."""
     if any(item.role == Role.FAT for item in series.inputs):
-        return "Dixon water and fat"
-    return CONTRASTS[series.contrast]
+        return words("Dixon water and fat")
+    return words(CONTRASTS[series.contrast])
 
 
-def measure_name(measure: str) -> str:
+def measure_name(measure: str, words: Words = ENGLISH) -> str:
     """What people call a measure; its own name where we have no better one."""
     known = MEASURE_NAMES.get(measure)
-    return known[0] if known else measure.replace("_", " ")
+    return words(known[0]) if known else measure.replace("_", " ")
 
 
-def flag_name(code: str) -> str:
+def flag_name(code: str, words: Words = ENGLISH) -> str:
     """What people call a flag."""
-    return FLAG_NAMES.get(code, code.replace("_", " "))
+    return words(FLAG_NAMES.get(code, code.replace("_", " ")))
 
 
-def score_sentence(score: Score) -> str:
-    """One score in one line: the position within the reference table, or why there is none."""
+def score_sentence(score: Score, words: Words = ENGLISH) -> str:
+    """One score in one line: the position within the reference table, or why there is none.
+
+    The detail of the reason is given in English only, its kind in every language.
+    """
     if score.state != "scored" or score.z is None:
-        return f"not compared: {(score.reason or SCORE_STATES[score.state]).rstrip('.')}"
-    parts = [f"z {score.z:+.2f}{_interval(score.z_ci95, '+.2f')}"]
+        kind = words(SCORE_STATES[score.state])
+        detail = (score.reason or kind).rstrip(".") if words.language == "en" else kind
+        return words("not compared: {why}", why=detail)
+    interval = _interval(score.z_ci95, "+.2f", words)
+    parts = [words("z {z}{interval}", z=words.number(score.z, "+.2f"), interval=interval)]
     if score.percentile is not None:
-        parts.append(f"percentile {score.percentile:.0f}{_interval(score.percentile_ci95, '.0f')}")
-    return ", ".join(parts) + f"; {reference_sentence(score)}"
+        interval = _interval(score.percentile_ci95, ".0f", words)
+        percentile = words.number(score.percentile, ".0f")
+        parts.append(words("percentile {percentile}{interval}", percentile=percentile, interval=interval))
+    return ", ".join(parts) + f"; {reference_sentence(score, words)}"
 
 
-def reference_sentence(score: Score) -> str:
+def reference_sentence(score: Score, words: Words = ENGLISH) -> str:
     """Which table a score was taken from, and how far that table may be trusted."""
-    status = NORM_STATUSES.get(score.norm_status or "", score.norm_status or "status not stated")
-    return f"reference table {score.norm or 'not named'} ({status})"
+    status = words("status not stated")
+    if score.norm_status:
+        status = words(NORM_STATUSES.get(score.norm_status, score.norm_status))
+    norm = score.norm or words("not named")
+    return words("reference table {norm} ({status})", norm=norm, status=status)
 
 
-def quality_sentence(checks: tuple[QualityCheck, ...]) -> str:
+def quality_sentence(checks: tuple[QualityCheck, ...], words: Words = ENGLISH) -> str:
     """How many checks passed, and which did not."""
     checks = tuple(
         check for check in checks if check.check != "predicted_dice" or check.predicted_dice is not None
     )
-    failed = [check.check.replace("_", " ") for check in checks if not check.passed]
+    failed = [words.check(check.check) for check in checks if not check.passed]
     if not checks:
-        return "No quality checks recorded"
+        return words("No quality checks recorded")
     if not failed:
-        return f"All {len(checks)} quality checks passed"
-    return f"{len(failed)} of {len(checks)} quality checks not passed: {', '.join(failed)}"
+        return words("All {count} quality checks passed", count=len(checks))
+    names = ", ".join(failed)
+    phrase = "{failed} of {count} quality checks not passed: {names}"
+    return words(phrase, failed=len(failed), count=len(checks), names=names)
 
 
-def _interval(bounds: tuple[float, float] | None, form: str) -> str:
+def _interval(bounds: tuple[float, float] | None, form: str, words: Words) -> str:
     """A 95 % interval in brackets, or nothing."""
-    return "" if bounds is None else f" [{bounds[0]:{form}} to {bounds[1]:{form}}]"
+    if bounds is None:
+        return ""
+    low, high = (words.number(bound, form) for bound in bounds)
+    return words(" [{low} to {high}]", low=low, high=high)

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, select, update
+from sqlalchemy import ColumnElement, exists, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
+from service.core.circuit import DEFAULT_TERMS, CircuitTerms
 from service.core.status import AnalysisState, DeliveryState, OutputKind
+from service.db import circuits
 from service.db.leases import Lease
 from service.db.ledger import add_event
 from service.db.tables import Analysis, Delivery, Output
@@ -36,6 +38,8 @@ class Parcel:
 
     id: int
     attempt: int
+    #: How often the object itself failed before.
+    failures: int
     sop_instance_uid: str
     #: Relative to HOME.
     path: str
@@ -121,24 +125,36 @@ def drop_unsent(session: Session, analysis_ids: Sequence[int], *, now: datetime)
 
 
 def due(
-    session: Session, *, peers: Sequence[str], now: datetime, limit: int = 200
+    session: Session,
+    *,
+    peers: Sequence[str],
+    now: datetime,
+    limit: int = 20,
+    terms: CircuitTerms = DEFAULT_TERMS,
 ) -> list[tuple[int, int, str]]:
-    """One delivery id for each analysis and peer with something to send now, oldest first."""
-    rows = session.execute(
-        select(Delivery.id, Output.analysis_id, Delivery.peer)
-        .join(Output)
-        .where(
-            Delivery.state == DeliveryState.PENDING,
-            Delivery.next_at <= now,
-            Delivery.peer.in_(peers),
-            _is_current(),
-        )
-        .order_by(Delivery.next_at, Delivery.id)
-        .limit(limit)
-    )
+    """One delivery id for each analysis and peer with something to send now, oldest first.
+
+    Each peer has its own ``limit``, so that a long queue of one leaves room for the others.
+    """
+    closed_off = circuits.blocked(session, peers, terms=terms, now=now)
     found: dict[tuple[int, str], int] = {}
-    for row in rows:
-        found.setdefault((row.analysis_id, row.peer), row.id)
+    for peer in peers:
+        if peer in closed_off:
+            continue
+        rows = session.execute(
+            select(Delivery.id, Output.analysis_id, Delivery.peer)
+            .join(Output)
+            .where(
+                Delivery.state == DeliveryState.PENDING,
+                Delivery.next_at <= now,
+                Delivery.peer == peer,
+                _is_current(),
+            )
+            .order_by(Delivery.next_at, Delivery.id)
+            .limit(limit)
+        )
+        for row in rows:
+            found.setdefault((row.analysis_id, row.peer), row.id)
     return [(delivery_id, analysis_id, peer) for (analysis_id, peer), delivery_id in found.items()]
 
 
@@ -150,8 +166,24 @@ def whereto(session: Session, delivery_id: int) -> tuple[int, str] | None:
     return None if row is None else (row.analysis_id, row.peer)
 
 
-def claim_deliveries(session: Session, analysis_id: int, *, peer: str, now: datetime) -> list[Parcel]:
-    """Take everything of one result that is due for one peer; empty when another worker has it."""
+def claim_deliveries(
+    session: Session,
+    analysis_id: int,
+    *,
+    peer: str,
+    now: datetime,
+    terms: CircuitTerms = DEFAULT_TERMS,
+    lanes: int = 1,
+) -> list[Parcel]:
+    """Take everything of one result that is due for one peer.
+
+    Empty when another worker has it, when ``lanes`` results are on their way to that peer already, or while
+    its circuit is open. What failed least comes first, so that an object that breaks every association does
+    not keep the others back.
+    """
+    admitted = circuits.admit(session, peer, terms=terms, now=now, lanes=lanes)
+    if admitted is None:
+        return []
     outputs = select(Output.id).where(Output.analysis_id == analysis_id, _is_current())
     taken = session.execute(
         update(Delivery)
@@ -167,27 +199,42 @@ def claim_deliveries(session: Session, analysis_id: int, *, peer: str, now: date
             heartbeat=Delivery.heartbeat + 1,
         )
         .returning(Delivery.id)
+        .execution_options(synchronize_session=False)
     )
     ids = list(taken.scalars())
+    if not ids:
+        return []
+    circuits.begin(session, peer, admitted)
     rows = session.execute(
-        select(Delivery.id, Delivery.attempts, Output.sop_instance_uid, Output.path)
+        select(Delivery.id, Delivery.attempts, Delivery.failures, Output.sop_instance_uid, Output.path)
         .join(Output)
         .where(Delivery.id.in_(ids))
-        .order_by(Output.id)
+        .order_by(Delivery.failures, Output.id)
     )
     return [
-        Parcel(id=row.id, attempt=row.attempts, sop_instance_uid=row.sop_instance_uid, path=row.path)
+        Parcel(
+            id=row.id,
+            attempt=row.attempts,
+            failures=row.failures,
+            sop_instance_uid=row.sop_instance_uid,
+            path=row.path,
+        )
         for row in rows
     ]
 
 
 def beat_deliveries(session: Session, parcels: Sequence[Parcel]) -> bool:
     """Say that the sender still lives; False when it holds none of these any more."""
+    held = [(parcel.id, parcel.attempt) for parcel in parcels]
     done = session.execute(
         update(Delivery)
-        .where(Delivery.id.in_([parcel.id for parcel in parcels]), Delivery.state == DeliveryState.SENDING)
+        .where(
+            tuple_(Delivery.id, Delivery.attempts).in_(held),
+            Delivery.state == DeliveryState.SENDING,
+        )
         .values(heartbeat=Delivery.heartbeat + 1)
         .returning(Delivery.id)
+        .execution_options(synchronize_session=False)
     )
     return bool(done.scalars().all())
 
@@ -205,8 +252,10 @@ def _settle(session: Session, lease: Parcel | Lease, **values: Any) -> bool:
     return done.scalar_one_or_none() is not None
 
 
-def mark_sent(session: Session, parcel: Parcel, *, status: int, now: datetime) -> bool:
-    """The peer answered with a status that means stored."""
+def mark_sent(
+    session: Session, parcel: Parcel, *, status: int, now: datetime, confirm_at: datetime | None = None
+) -> bool:
+    """The peer answered with a status that means stored; it is asked at ``confirm_at`` whether it has it."""
     return _settle(
         session,
         parcel,
@@ -216,32 +265,46 @@ def mark_sent(session: Session, parcel: Parcel, *, status: int, now: datetime) -
         error_text=None,
         next_at=None,
         sent_at=now,
+        transaction_uid=None,
+        confirm_at=confirm_at,
+        confirm_attempts=0,
     )
 
 
 def mark_retry(
-    session: Session, lease: Parcel | Lease, *, status: int | None, reason: Reason, next_at: datetime
+    session: Session,
+    lease: Parcel | Lease,
+    *,
+    status: int | None,
+    reason: Reason,
+    next_at: datetime,
+    limit: int | None = None,
 ) -> DeliveryState | None:
     """It did not arrive, and is tried again at ``next_at`` unless a newer result took its place.
 
-    Returns what became of it, or None if it is held no longer.
+    With a ``limit`` this counts against the object, which is given up when it failed so often. Returns what
+    became of it, or None if it is held no longer.
     """
-    if not _still_current(session, lease.id):
+    if not is_current(session, lease.id):
         dead = mark_dead(session, lease, status=status, reason=SUPERSEDED)
         return DeliveryState.DEAD if dead else None
-    pending = _settle(
+    failures = session.execute(select(Delivery.failures).where(Delivery.id == lease.id)).scalar_one()
+    failures += limit is not None
+    state = DeliveryState.DEAD if limit is not None and failures >= limit else DeliveryState.PENDING
+    held = _settle(
         session,
         lease,
-        state=DeliveryState.PENDING,
+        state=state,
+        failures=failures,
         dimse_status=status,
         error_code=reason.code,
         error_text=reason.text,
-        next_at=next_at,
+        next_at=next_at if state is DeliveryState.PENDING else None,
     )
-    return DeliveryState.PENDING if pending else None
+    return state if held else None
 
 
-def _still_current(session: Session, delivery_id: int) -> bool:
+def is_current(session: Session, delivery_id: int) -> bool:
     """Whether a current result has the object of this delivery; no result of it is superseded meanwhile.
 
     The lock makes this and a newer result that is being published take turns, so that one sees the other.

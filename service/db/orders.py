@@ -6,8 +6,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.core.status import TERMINAL, AnalysisState, DeliveryState
-from service.db.ledger import add_event
-from service.db.tables import Analysis, AnalysisInput, Delivery
+from service.db import circuits
+from service.db.ledger import add_event, lock_study
+from service.db.tables import Analysis, AnalysisInput, Delivery, Output
 from service.db.views import analysis_detail
 from service.errors import InvalidRequest
 
@@ -31,6 +32,12 @@ def order_rerun(session: Session, analysis_id: int, *, now: datetime) -> int | N
     if newest is not None:
         # Versions of one stack may differ in their partners: the last one knows them all.
         analysis = session.get_one(Analysis, newest.id)
+    lock_study(session, analysis.study_id)
+    if any(item.series.pixels_purged_at is not None for item in analysis.inputs):
+        raise InvalidRequest(
+            "The images were taken away after the time they are kept. Send the series again.",
+            reason="pixels_purged",
+        )
     rerun = Analysis(
         study_id=analysis.study_id,
         input_digest=analysis.input_digest,
@@ -52,19 +59,57 @@ def order_rerun(session: Session, analysis_id: int, *, now: datetime) -> int | N
 
 
 def order_retry(session: Session, delivery_id: int, *, now: datetime) -> int | None:
-    """Have a delivery tried again at once and return its analysis, or None if there is no such delivery."""
-    delivery = session.scalar(select(Delivery).where(Delivery.id == delivery_id).with_for_update())
-    if delivery is None:
+    """Have a delivery tried again at once and return its analysis, or None if there is no such delivery.
+
+    It has all its tries again. One that was sent and never confirmed is asked about again.
+    """
+    peer = session.scalar(select(Delivery.peer).where(Delivery.id == delivery_id))
+    if peer is None:
         return None
-    if delivery.state not in (DeliveryState.DEAD, DeliveryState.PENDING):
+    # In this order, as a worker does that takes it: first the peer's row, then the delivery's.
+    circuits.probe_now(session, peer, now=now)
+    delivery = session.scalars(select(Delivery).where(Delivery.id == delivery_id).with_for_update()).one()
+    unconfirmed = delivery.state == DeliveryState.SENT and delivery.error_code is not None
+    if not unconfirmed and delivery.state not in (DeliveryState.DEAD, DeliveryState.PENDING):
         raise InvalidRequest(f"This delivery is {delivery.state}.", reason="not_retryable")
     analysis = delivery.output.analysis
     if analysis.state == AnalysisState.SUPERSEDED:
         raise InvalidRequest("A newer result took the place of this one.", reason="superseded")
-    # ``attempts`` is the proof of who sends, so it is never set back: after many there is one more try.
-    delivery.state = DeliveryState.PENDING
-    delivery.next_at = now
+    lock_study(session, analysis.study_id)
+    session.refresh(analysis)
+    if analysis.results_purged_at is not None:
+        raise InvalidRequest(
+            "The objects were taken away after the time they are kept.", reason="results_purged"
+        )
+    if unconfirmed:
+        delivery.confirm_at, delivery.confirm_attempts = now, 0
+        delivery.error_code = delivery.error_text = None
+    else:
+        # ``attempts`` is the proof of who sends, so it is never set back.
+        delivery.state, delivery.failures, delivery.next_at = DeliveryState.PENDING, 0, now
     add_event(
         session, "delivery_retry_ordered", at=now, analysis_id=analysis.id, detail={"delivery": delivery_id}
     )
     return analysis.id
+
+
+def order_retry_of_peer(session: Session, peer: str, *, now: datetime) -> int:
+    """Have everything tried again that was given up for a peer; how many deliveries.
+
+    What a newer result took the place of, and what is not kept any more, stays as it is.
+    """
+    given_up = session.scalars(
+        select(Delivery.id)
+        .join(Output)
+        .join(Analysis)
+        .where(
+            Delivery.peer == peer,
+            Delivery.state == DeliveryState.DEAD,
+            Analysis.state != AnalysisState.SUPERSEDED,
+            Analysis.results_purged_at.is_(None),
+        )
+        .order_by(Delivery.id)
+    ).all()
+    for delivery_id in given_up:
+        order_retry(session, delivery_id, now=now)
+    return len(given_up)

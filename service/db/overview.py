@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, aliased
 
 from service.core.status import AnalysisState, DeliveryState, SeriesState
+from service.db.circuits import CircuitFacts, all_circuits
 from service.db.shapes import AuditFacts, Page
 from service.db.tables import (
     Analysis,
@@ -72,6 +73,7 @@ class RejectedFacts:
     called_ae: str
     address: str
     reason: str
+    tls_subject: str | None
     count: int
     first_at: datetime
     last_at: datetime
@@ -83,6 +85,7 @@ class PeerTraffic:
 
     by_state: dict[str, int]
     last_sent_at: datetime | None
+    last_confirmed_at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +106,7 @@ class Overview:
     doors: tuple[DoorFacts, ...]
     counters: dict[str, int]
     peers: dict[str, PeerTraffic]
+    circuits: dict[str, CircuitFacts]
 
 
 def overview(session: Session, now: datetime) -> Overview:
@@ -140,6 +144,7 @@ def overview(session: Session, now: datetime) -> Overview:
         doors=list_doors(session, now),
         counters={row.name: row.value for row in session.scalars(select(Counter).order_by(Counter.name))},
         peers=traffic,
+        circuits=all_circuits(session),
     )
 
 
@@ -203,9 +208,13 @@ def _delivered(session: Session) -> tuple[int, int]:
 def peer_traffic(session: Session) -> dict[str, PeerTraffic]:
     """How deliveries to each peer stand."""
     rows = session.execute(
-        select(Delivery.peer, Delivery.state, func.count(), func.max(Delivery.sent_at)).group_by(
-            Delivery.peer, Delivery.state
-        )
+        select(
+            Delivery.peer,
+            Delivery.state,
+            func.count(),
+            func.max(Delivery.sent_at),
+            func.max(Delivery.confirmed_at),
+        ).group_by(Delivery.peer, Delivery.state)
     ).all()
     traffic: dict[str, PeerTraffic] = {}
     for peer in sorted({row[0] for row in rows}):
@@ -213,6 +222,7 @@ def peer_traffic(session: Session) -> dict[str, PeerTraffic]:
         traffic[peer] = PeerTraffic(
             by_state={row[1]: row[2] for row in mine},
             last_sent_at=max((row[3] for row in mine if row[3] is not None), default=None),
+            last_confirmed_at=max((row[4] for row in mine if row[4] is not None), default=None),
         )
     return traffic
 
@@ -247,6 +257,7 @@ def list_rejected(session: Session, *, limit: int) -> list[RejectedFacts]:
             called_ae=row.called_ae,
             address=row.address,
             reason=row.reason,
+            tls_subject=row.tls_subject,
             count=row.count,
             first_at=row.first_at,
             last_at=row.last_at,

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from argon2 import PasswordHasher
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -90,6 +90,16 @@ def record(
             detail=detail,
         )
     )
+
+
+def count_recorded(session: Session, *, action: str, address: str, since: datetime, most: int) -> int:
+    """How many lines of this kind an address made since then; counted up to ``most``."""
+    lines = (
+        select(AuditEntry.id)
+        .where(AuditEntry.action == action, AuditEntry.address == address, AuditEntry.at >= since)
+        .limit(most)
+    )
+    return session.scalar(select(func.count()).select_from(lines.subquery())) or 0
 
 
 def digest(secret: str) -> str:

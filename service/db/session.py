@@ -21,8 +21,11 @@ from service.errors import ConfigurationError, SchemaMismatch
 from service.files import PRIVATE_FILE, make_private_dir
 
 __all__ = [
+    "READING",
     "Session",
     "Sessions",
+    "alembic_config",
+    "downgrade",
     "make_engine",
     "make_sessions",
     "reading",
@@ -37,7 +40,7 @@ Sessions = sessionmaker[Session]
 BUSY_SECONDS = 30
 #: Connections kept open, and how many more may be opened: 20 associations beside the worker's threads.
 POOL_SIZE, POOL_OVERFLOW = 10, 40
-_READING = {"myoscreen_reading": True}
+READING = {"myoscreen_reading": True}
 
 
 def make_sessions(url: str) -> Sessions:
@@ -49,7 +52,7 @@ def make_sessions(url: str) -> Sessions:
 def reading(sessions: Sessions) -> Iterator[Session]:
     """One transaction that only reads, and so never waits for a writer on SQLite."""
     with sessions() as session, session.begin():
-        session.connection(execution_options=_READING)
+        session.connection(execution_options=READING)
         yield session
 
 
@@ -111,7 +114,7 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
 
-def _config(url: str) -> Config:
+def alembic_config(url: str) -> Config:
     """Alembic's configuration, without an ini file."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
@@ -135,10 +138,23 @@ def _told_plainly() -> Iterator[None]:
 
 def upgrade(url: str) -> str:
     """Bring the database to the revision of this program, and return that revision."""
-    config = _config(url)
+    config = alembic_config(url)
     with _told_plainly():
         command.upgrade(config, "head")
     return str(ScriptDirectory.from_config(config).get_current_head())
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Take the database back to an earlier revision; what later columns said is lost, nothing else is.
+
+    Raises ConfigurationError when there is no such revision below the one it is at.
+    """
+    config = alembic_config(url)
+    script = ScriptDirectory.from_config(config)
+    if revision not in {step.revision for step in script.walk_revisions()}:
+        raise ConfigurationError(f"There is no revision {revision!r}.", reason="no_such_revision")
+    with _told_plainly():
+        command.downgrade(config, revision)
 
 
 def revision(url: str) -> str | None:
@@ -154,7 +170,7 @@ def revision(url: str) -> str | None:
 
 def require_current(url: str) -> None:
     """Raise SchemaMismatch unless the database is at the revision of this program."""
-    expected = ScriptDirectory.from_config(_config(url)).get_current_head()
+    expected = ScriptDirectory.from_config(alembic_config(url)).get_current_head()
     found = revision(url)
     if found != expected:
         raise SchemaMismatch(

@@ -102,12 +102,16 @@ class DeliveryFacts:
     peer: str
     state: str
     attempts: int
+    #: Tries that count against the object.
+    failures: int
     next_at: datetime | None
     dimse_status: int | None
     error_code: str | None
     error_text: str | None
     created_at: datetime
     sent_at: datetime | None
+    #: When the peer is asked next whether it has it.
+    confirm_at: datetime | None
     confirmed_at: datetime | None
 
 
@@ -123,10 +127,21 @@ class VersionFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HoldFacts:
+    """Why nothing of a study is deleted, and who said so."""
+
+    study_uid: str
+    reason: str
+    actor: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class AnalysisDetail:
     """Everything about one analysis, patient included."""
 
     id: int
+    study_id: int
     version: int
     state: str
     reason_code: str | None
@@ -152,6 +167,11 @@ class AnalysisDetail:
     outputs: tuple[OutputFacts, ...]
     deliveries: tuple[DeliveryFacts, ...]
     versions: tuple[VersionFacts, ...]
+    #: None where the study goes after its time like the others.
+    hold: HoldFacts | None
+    #: When its images, and the files of this result, were taken away after their time.
+    pixels_purged_at: datetime | None
+    results_purged_at: datetime | None
 
     @property
     def newest(self) -> bool:

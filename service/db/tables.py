@@ -225,7 +225,10 @@ class Delivery(Base):
     peer: Mapped[str] = mapped_column(String(64))
     #: A ``service.core.status.DeliveryState``.
     state: Mapped[str] = mapped_column(String(16))
+    #: Counts claims: the proof of who sends.
     attempts: Mapped[int] = mapped_column(default=0)
+    #: Counts tries that the object itself failed; an unreachable peer is nobody's failure.
+    failures: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     #: Moves while the sending worker lives.
     heartbeat: Mapped[int] = mapped_column(default=0)
     next_at: Mapped[datetime | None]
@@ -247,6 +250,7 @@ class Delivery(Base):
         UniqueConstraint("output_id", "peer"),
         Index("ix_deliveries_state_next_at", "state", "next_at"),
         Index("ix_deliveries_state_confirm_at", "state", "confirm_at"),
+        Index("ix_deliveries_peer_state_next_at", "peer", "state", "next_at"),
     )
 
 
@@ -313,6 +317,8 @@ class RejectedCaller(Base):
     called_ae: Mapped[str] = mapped_column(String(16))
     address: Mapped[str] = mapped_column(String(64))
     reason: Mapped[str] = mapped_column(String(64))
+    #: Whom the latest certificate named; None where there was none.
+    tls_subject: Mapped[str | None] = mapped_column(String(256))
     count: Mapped[int] = mapped_column(default=1)
     first_at: Mapped[datetime]
     last_at: Mapped[datetime]

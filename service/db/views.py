@@ -19,13 +19,24 @@ from service.db.shapes import (
     DeliveryFacts,
     EventFacts,
     FlagFacts,
+    HoldFacts,
     InputFacts,
     OutputFacts,
     Page,
     PatientFacts,
     VersionFacts,
 )
-from service.db.tables import Analysis, AnalysisInput, Delivery, Event, Instance, Output, Series, Study
+from service.db.tables import (
+    Analysis,
+    AnalysisInput,
+    Delivery,
+    Event,
+    Instance,
+    LegalHold,
+    Output,
+    Series,
+    Study,
+)
 
 #: Flag filters beside the code of a flag.
 ANY_RAISED = "raised"
@@ -240,8 +251,10 @@ def analysis_detail(session: Session, analysis_id: int) -> AnalysisDetail | None
         return None
     study = analysis.study
     inputs = _inputs(session, [analysis.id]).get(analysis.id, [])
+    hold = session.get(LegalHold, study.id)
     return AnalysisDetail(
         id=analysis.id,
+        study_id=study.id,
         version=analysis.version,
         state=analysis.state,
         reason_code=analysis.reason_code,
@@ -273,6 +286,14 @@ def analysis_detail(session: Session, analysis_id: int) -> AnalysisDetail | None
         outputs=tuple(_output(output) for output in sorted(analysis.outputs, key=lambda item: item.id)),
         deliveries=list_deliveries(session, analysis_id=analysis.id, before_id=None, limit=None).items,
         versions=_versions(session, analysis),
+        hold=None
+        if hold is None
+        else HoldFacts(study_uid=study.study_uid, reason=hold.reason, actor=hold.actor, at=hold.at),
+        pixels_purged_at=min(
+            (item.series.pixels_purged_at for item in analysis.inputs if item.series.pixels_purged_at),
+            default=None,
+        ),
+        results_purged_at=analysis.results_purged_at,
     )
 
 
@@ -380,11 +401,13 @@ def _delivery(delivery: Delivery, output: Output) -> DeliveryFacts:
         peer=delivery.peer,
         state=delivery.state,
         attempts=delivery.attempts,
+        failures=delivery.failures,
         next_at=delivery.next_at,
         dimse_status=delivery.dimse_status,
         error_code=delivery.error_code,
         error_text=delivery.error_text,
         created_at=delivery.created_at,
         sent_at=delivery.sent_at,
+        confirm_at=delivery.confirm_at,
         confirmed_at=delivery.confirmed_at,
     )

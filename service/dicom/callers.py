@@ -1,4 +1,7 @@
-"""Who may send: known by calling AE title and address together, never by the title alone."""
+"""Who may send: known by calling AE title and address together, and by certificate where TLS is set.
+
+Never by the title alone, which anybody may call himself.
+"""
 
 import ipaddress
 import socket
@@ -7,8 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from service.dicom.certificates import Certificate
+
 Unwanted = Literal["refuse", "discard"]
-Rejection = Literal["called_ae_unknown", "calling_ae_unknown", "address_unknown", "may_not_send"]
+Rejection = Literal[
+    "called_ae_unknown",
+    "calling_ae_unknown",
+    "address_unknown",
+    "may_not_send",
+    "tls_required",
+    "tls_subject_unknown",
+]
 Resolve = Callable[[str], frozenset[str]]
 
 #: A peer that moves is found again within a minute, and a slow name server is not asked for each image.
@@ -24,7 +36,12 @@ class Caller:
     #: An address, a network such as 10.1.0.0/16, or a name.
     host: str
     may_send: bool = True
+    #: Let in to report on storage commitments, even if it may not send.
+    may_report: bool = False
     unwanted: Unwanted = "refuse"
+    #: Let in by TLS alone, with a certificate that names one of these.
+    tls: bool = False
+    tls_subject: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,25 +73,32 @@ class CallerList:
         self._ae_title = ae_title.strip()
         self._resolve = resolve or _CachedResolver()
 
-    def admit(self, *, calling_ae: str, called_ae: str, address: str) -> Admission:
-        """Whether this caller may open an association."""
+    def admit(
+        self, *, calling_ae: str, called_ae: str, address: str, certificate: Certificate | None = None
+    ) -> Admission:
+        """Whether this caller may open an association; ``certificate`` is None where TLS is not spoken."""
         if called_ae.strip() != self._ae_title:
             return Admission(caller=None, rejection="called_ae_unknown")
         plain = plain_address(address)
-        admission = self._admit_listed(calling_ae.strip(), plain)
-        if admission.caller is None and self._loopback and ipaddress.ip_address(plain).is_loopback:
+        admission = self._admit_listed(calling_ae.strip(), plain, certificate)
+        if admission.caller is None and certificate is None and self._may_be_local(plain):
             return Admission(caller=LOOPBACK, rejection=None)
         if not self._callers:
             return Admission(caller=None, rejection="address_unknown")
         return admission
 
-    def _admit_listed(self, calling_ae: str, address: str) -> Admission:
-        """The first peer with this title at this address that may send."""
+    def _may_be_local(self, address: str) -> bool:
+        """Whether this machine itself may send without being listed, and this is it."""
+        return self._loopback and ipaddress.ip_address(address).is_loopback
+
+    def _admit_listed(self, calling_ae: str, address: str, certificate: Certificate | None) -> Admission:
+        """The first peer with this title at this address that may send in this way."""
         titled = [caller for caller in self._callers if caller.ae_title.strip() == calling_ae]
         here = [caller for caller in titled if self._is_at(caller.host, address)]
         senders = [caller for caller in here if caller.may_send]
+        senders += [caller for caller in here if caller.may_report and not caller.may_send]
         if senders:
-            return Admission(caller=senders[0], rejection=None)
+            return _by_channel(senders, certificate)
         if here:
             return Admission(caller=None, rejection="may_not_send")
         return Admission(caller=None, rejection="address_unknown" if titled else "calling_ae_unknown")
@@ -86,6 +110,17 @@ class CallerList:
         except ValueError:
             return address in self._resolve(host)
         return ipaddress.ip_address(address) in network
+
+
+def _by_channel(senders: Sequence[Caller], certificate: Certificate | None) -> Admission:
+    """The first of these that may come with this certificate, or without any where TLS is not spoken."""
+    if certificate is None:
+        found = [caller for caller in senders if not caller.tls]
+    else:
+        found = [caller for caller in senders if caller.tls and certificate.is_bound_to(caller.tls_subject)]
+    if found:
+        return Admission(caller=found[0], rejection=None)
+    return Admission(caller=None, rejection="tls_required" if certificate is None else "tls_subject_unknown")
 
 
 def plain_address(address: str) -> str:

@@ -4,12 +4,13 @@ The choices and their sources are in docs/reference (DICOM conformance statement
 for intermuscular fat was found, so its segment is Tissue / Fat in the region of the back muscle.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import CodedConcept
 
 from service.core.finding import FlagState, ScoreState, Status
+from service.core.language import Language
 from service.core.mask import Label
 from service.dicom.identity import CODING_SCHEME_UID
 
@@ -84,6 +85,7 @@ def segment_labels(*, fat_separated: bool) -> dict[Label, str]:
 
 # Measures. "Fat fraction" (129100, DCM) is the signal fat fraction, never the share of volume.
 VOLUME: Final = sct("118565006", "Volume")
+AREA: Final = sct("42798000", "Area")
 SIGNAL_FAT_FRACTION: Final = dcm("129100", "Fat fraction")
 IMAT_FRACTION: Final = local("IMATFRAC", "Intermuscular fat fraction by volume")
 LMM_VOLUME: Final = local("LMMVOL", "Lean paraspinal muscle volume")
@@ -95,6 +97,18 @@ LMM_HEIGHT_INDEX: Final = local("LMMHTIDX", "Lean muscle volume divided by heigh
 ASYMMETRY_COMPARTMENT: Final = local("ASYMCOMP", "Left-right asymmetry of the compartment volume")
 ASYMMETRY_IMAT: Final = local("ASYMIMAT", "Left-right asymmetry of the intermuscular fat fraction")
 
+# The same, short and with their side, for viewers that write them over an image.
+SHORT: Final = {
+    "lmm_left": local("LMMLEFT", "Lean muscle left"),
+    "lmm_right": local("LMMRIGHT", "Lean muscle right"),
+    "imat_left": local("IMATLEFT", "IMAT left"),
+    "imat_right": local("IMATRIGHT", "IMAT right"),
+    "share_left": local("IMATFRACLEFT", "IMAT share left"),
+    "share_right": local("IMATFRACRIGHT", "IMAT share right"),
+    "compartment_left": local("COMPLEFT", "Muscle left"),
+    "compartment_right": local("COMPRIGHT", "Muscle right"),
+}
+
 ML: Final = ucum("mL")
 CM2: Final = ucum("cm2")
 PERCENT: Final = ucum("%", "%")
@@ -104,13 +118,26 @@ YEARS: Final = ucum("a", "year")
 
 Z_SCORE: Final = dcm("121416", "Z-Score of measurement")
 PERCENTILE: Final = dcm("121415", "Percentile Ranking of measurement")
+# Normality (CID 222); "Normal" is left out on purpose.
 UNDETERMINED: Final = sct("371934000", "Normality Undetermined")
+ABNORMALLY_HIGH: Final = sct("371879000", "Abnormally High")
+ABNORMALLY_LOW: Final = sct("371880002", "Abnormally Low")
+# The reference people (CID 226).
+POPULATION_MEAN: Final = sct("373098007", "Mean Value of population")
+POPULATION_SD: Final = dcm("121414", "Standard deviation of population")
+POPULATION_MEDIAN: Final = sct("373099004", "Median Value of population")
 
 # Document.
 PROCEDURE: Final = CodedConcept("25056-3", "LN", "MRI unspecified body region")
 COMMENT: Final = dcm("121106", "Comment")
 QUALITATIVE: Final = CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")
+LANGUAGE_OF: Final[dict[Language, CodedConcept]] = {
+    "en": CodedConcept("en-US", "RFC5646", "English (United States)"),
+    "de": CodedConcept("de-DE", "RFC5646", "German (Germany)"),
+}
 AI_FAMILY: Final = dcm("123110", "Artificial Intelligence")
+#: Title of a rejection note (IHE IOCM): what it lists is not to be used, nor shown by default.
+REJECTED: Final = dcm("113001", "Rejected for Quality Reasons")
 PDF_TITLE: Final = CodedConcept("18748-4", "LN", "Diagnostic imaging study")
 SUBJECT_CLASS: Final = dcm("121024", "Subject Class")
 PATIENT: Final = dcm("121025", "Patient")
@@ -124,6 +151,16 @@ STATUS_OF: Final[dict[Status, CodedConcept]] = {
     "measured": local("MEASURED", "Measured"),
     "not_assessable": local("NOTASSESSABLE", "Not assessable"),
     "not_eligible": local("NOTELIGIBLE", "Not eligible"),
+}
+WITHDRAWN: Final = local("WITHDRAWN", "Withdrawn")
+WITHDRAWAL_REASON: Final = local("WITHDRAWREASON", "Reason of the withdrawal")
+WithdrawalReason = Literal["wrong_drawing", "wrong_patient", "wrong_images", "software_fault", "other"]
+WITHDRAWAL_REASON_OF: Final[dict[WithdrawalReason, CodedConcept]] = {
+    "wrong_drawing": local("WRONGDRAWING", "The muscles were not drawn rightly"),
+    "wrong_patient": local("WRONGPATIENT", "The images are of another person"),
+    "wrong_images": local("WRONGIMAGES", "The images are not fit for the measurement"),
+    "software_fault": local("SOFTWAREFAULT", "Fault of the software or of its data"),
+    "other": local("OTHERREASON", "Another reason"),
 }
 SCORE_STATE: Final = local("SCORESTATE", "Comparison with a reference table")
 SCORE_STATE_OF: Final[dict[ScoreState, CodedConcept]] = {
@@ -140,6 +177,7 @@ FLAG_STATE_OF: Final[dict[FlagState, CodedConcept]] = {
 }
 _FLAG_MEANINGS: Final = {
     "imat_high": "Flag: intermuscular fat above the reference range",
+    "fsf_high": "Flag: signal fat fraction above the reference range",
     "lmm_low": "Flag: lean muscle below the reference range",
 }
 

@@ -40,6 +40,7 @@ def read_person(attributes: Attributes) -> Person:
     return Person(
         age_years=age,
         age_source=age_source,
+        stated_age_years=parse_age(attributes.text("PatientAge")),
         sex=sex,
         sex_source=sex_source,
         height_m=height,

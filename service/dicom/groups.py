@@ -4,33 +4,32 @@ from collections.abc import Sequence
 from typing import Final
 
 from highdicom.sr import (
-    AlgorithmIdentification,
     CodedConcept,
     FindingSite,
     Measurement,
-    MeasurementProperties,
     MeasurementsAndQualitativeEvaluations,
-    MeasurementStatisticalProperties,
-    NumContentItem,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
     ReferencedSegment,
-    RelationshipTypeValues,
     SourceSeriesForSegmentation,
     TrackingIdentifier,
     VolumetricROIMeasurementsAndQualitativeEvaluations,
 )
 from pydicom.dataset import Dataset
 
-from service.core import wording
 from service.core.finding import Finding, Measures, Score, SideMeasures
+from service.core.language import ENGLISH, Words
 from service.core.mask import Label
 from service.dicom import codes
-from service.dicom.identity import MANUFACTURER, ObjectIdentity, tracking_uid
+from service.dicom.identity import ObjectIdentity, tracking_uid
+from service.dicom.numbers import number
 
-Group = VolumetricROIMeasurementsAndQualitativeEvaluations | MeasurementsAndQualitativeEvaluations
+Group = (
+    PlanarROIMeasurementsAndQualitativeEvaluations
+    | VolumetricROIMeasurementsAndQualitativeEvaluations
+    | MeasurementsAndQualitativeEvaluations
+)
 
-#: More than any of the measures resolves; keeps each Numeric Value a short DS.
-DECIMALS: Final = 4
 #: Measure, concept, unit, factor from the finding's unit.
 MEASURES: Final[tuple[tuple[str, CodedConcept, CodedConcept, float], ...]] = (
     ("compartment_ml", codes.COMPARTMENT_VOLUME, codes.ML, 1.0),
@@ -44,11 +43,15 @@ MEASURES: Final[tuple[tuple[str, CodedConcept, CodedConcept, float], ...]] = (
 
 
 def measurement_groups(
-    finding: Finding, segmentation: Dataset | None, source: Dataset, identity: ObjectIdentity
+    finding: Finding,
+    segmentation: Dataset | None,
+    source: Dataset,
+    identity: ObjectIdentity,
+    words: Words = ENGLISH,
 ) -> list[Group]:
     """All groups of one finding; a finding without measures gives one group without a number."""
     if finding.measures is None:
-        return [_group_without_numbers(finding, identity)]
+        return [group_without_numbers(codes.STATUS_OF[finding.status], identity)]
     groups: list[Group] = []
     if segmentation is not None:
         groups += _segment_groups(finding, finding.measures, segmentation, source)
@@ -58,19 +61,19 @@ def measurement_groups(
         ("right", codes.RIGHT, measures.right),
         ("total", codes.BILATERAL, measures.total),
     ):
-        groups.append(_summary_group(name, side, values, finding, identity))
+        groups.append(_summary_group(name, side, values, finding, identity, words=words))
     return groups
 
 
-def _group_without_numbers(finding: Finding, identity: ObjectIdentity) -> Group:
-    """What was looked at and that nothing is measured; viewers expect at least one group."""
+def group_without_numbers(status: CodedConcept, identity: ObjectIdentity) -> Group:
+    """What was looked at and what became of it; viewers expect at least one group."""
     name = "Paraspinal muscles"
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(tracking_uid(identity, name), name),
         finding_category=codes.TISSUE,
         finding_type=codes.MUSCLE,
         finding_sites=[FindingSite(codes.REGION, laterality=codes.BILATERAL)],
-        qualitative_evaluations=[QualitativeEvaluation(codes.RESULT_STATUS, codes.STATUS_OF[finding.status])],
+        qualitative_evaluations=[QualitativeEvaluation(codes.RESULT_STATUS, status)],
     )
 
 
@@ -88,7 +91,8 @@ def _segment_groups(
     groups: list[Group] = []
     for segment in segmentation.SegmentSequence:
         label = Label(int(segment.SegmentNumber))
-        volume = volumes[label]
+        # A label map describes its background too, as segment 0.
+        volume = volumes.get(label)
         if volume is None:
             continue
         reference = ReferencedSegment(
@@ -104,14 +108,20 @@ def _segment_groups(
                 finding_category=codes.TISSUE,
                 finding_type=codes.TYPE_OF[label],
                 finding_sites=[FindingSite(codes.REGION, laterality=codes.SIDE_OF[label])],
-                measurements=[_number(codes.VOLUME, volume, codes.ML, finding)],
+                measurements=[number(codes.VOLUME, volume, codes.ML, finding)],
             )
         )
     return groups
 
 
 def _summary_group(
-    name: str, side: CodedConcept, values: SideMeasures, finding: Finding, identity: ObjectIdentity
+    name: str,
+    side: CodedConcept,
+    values: SideMeasures,
+    finding: Finding,
+    identity: ObjectIdentity,
+    *,
+    words: Words,
 ) -> Group:
     """One TID 1501 group with the measures of one side, or of both with their scores."""
     tracked = f"Paraspinal muscles {name}"
@@ -120,9 +130,11 @@ def _summary_group(
     for measure, concept, unit, factor in MEASURES:
         value = getattr(values, measure)
         if value is not None:
-            numbers.append(_number(concept, value * factor, unit, finding, scores.get(measure)))
+            numbers.append(
+                number(concept, value * factor, unit, finding, score=scores.get(measure), words=words)
+            )
     if name == "total" and finding.measures is not None:
-        numbers += _numbers_of_both(finding, finding.measures, scores)
+        numbers += _numbers_of_both(finding, finding.measures, scores, words)
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(tracking_uid(identity, tracked), tracked),
         finding_category=codes.TISSUE,
@@ -133,19 +145,23 @@ def _summary_group(
     )
 
 
-def _numbers_of_both(finding: Finding, measures: Measures, scores: dict[str, Score]) -> list[Measurement]:
+def _numbers_of_both(
+    finding: Finding, measures: Measures, scores: dict[str, Score], words: Words
+) -> list[Measurement]:
     """The measures that exist only for both sides together."""
     numbers = []
     index = measures.lmm_height_index_ml_m2
     if index is not None:
         score = scores.get("lmm_height_index_ml_m2")
-        numbers.append(_number(codes.LMM_HEIGHT_INDEX, index, codes.ML_PER_M2, finding, score))
+        numbers.append(
+            number(codes.LMM_HEIGHT_INDEX, index, codes.ML_PER_M2, finding, score=score, words=words)
+        )
     for value, concept in (
         (measures.asymmetry.compartment_ml, codes.ASYMMETRY_COMPARTMENT),
         (measures.asymmetry.imat_fraction, codes.ASYMMETRY_IMAT),
     ):
         if value is not None:
-            numbers.append(_number(concept, value, codes.NO_UNITS, finding))
+            numbers.append(number(concept, value, codes.NO_UNITS, finding))
     return numbers
 
 
@@ -153,53 +169,3 @@ def _states(finding: Finding) -> Sequence[QualitativeEvaluation] | None:
     """For each score that was withheld, the state that says why (the sentence is among the comments)."""
     states = dict.fromkeys(score.state for score in finding.scores if score.state != "scored")
     return [QualitativeEvaluation(codes.SCORE_STATE, codes.SCORE_STATE_OF[state]) for state in states] or None
-
-
-def _number(
-    concept: CodedConcept,
-    value: float,
-    unit: CodedConcept,
-    finding: Finding,
-    score: Score | None = None,
-) -> Measurement:
-    """One number with the network that it came from and, where it was scored, its place in the norm."""
-    return Measurement(
-        name=concept,
-        value=round(value, DECIMALS),
-        unit=unit,
-        algorithm_id=_algorithm(finding),
-        properties=_properties(score),
-    )
-
-
-def _algorithm(finding: Finding) -> AlgorithmIdentification | None:
-    """TID 4019, on every number: viewers look for a child of each, and a number may be copied alone."""
-    if finding.model is None:
-        return None
-    return AlgorithmIdentification(
-        name=finding.model.name,
-        version=finding.model.version,
-        parameters=[f"model=sha256:{finding.model.sha256}"],
-        family=codes.AI_FAMILY,
-        manufacturer=MANUFACTURER,
-    )
-
-
-def _properties(score: Score | None) -> MeasurementProperties | None:
-    """The z-score and percentile (TID 311) where the measure was compared, else "undetermined"."""
-    if score is None:
-        return None
-    if score.state != "scored" or score.z is None:
-        return MeasurementProperties(normality=codes.UNDETERMINED)
-    relation = RelationshipTypeValues.HAS_PROPERTIES
-    values = [NumContentItem(codes.Z_SCORE, round(score.z, 3), codes.NO_UNITS, relationship_type=relation)]
-    if score.percentile is not None:
-        percentile = round(score.percentile, 1)
-        values.append(NumContentItem(codes.PERCENTILE, percentile, codes.PERCENT, relationship_type=relation))
-    return MeasurementProperties(
-        measurement_statistical_properties=MeasurementStatisticalProperties(
-            values=values,
-            description=wording.reference_sentence(score),
-            authority=f"{MANUFACTURER} reference table; status: {score.norm_status or 'not stated'}",
-        )
-    )

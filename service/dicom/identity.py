@@ -61,6 +61,40 @@ class Written:
     size: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """An object of ours that another one names: by study, series, class and instance."""
+
+    study_uid: str
+    series_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+
+    def as_dataset(self) -> Dataset:
+        """The same as the libraries want it."""
+        dataset = Dataset()
+        dataset.StudyInstanceUID = self.study_uid
+        dataset.SeriesInstanceUID = self.series_uid
+        dataset.SOPClassUID = self.sop_class_uid
+        dataset.SOPInstanceUID = self.sop_instance_uid
+        return dataset
+
+
+def own_reference(study_uid: str, sop_class_uid: str, sop_instance_uid: str) -> Reference:
+    """Names an object of ours: its series follows from its own identifier."""
+    return Reference(
+        study_uid=study_uid,
+        series_uid=series_uid(sop_instance_uid),
+        sop_class_uid=sop_class_uid,
+        sop_instance_uid=sop_instance_uid,
+    )
+
+
+def series_uid(sop_instance_uid: str) -> str:
+    """The identifier of the series of one object (each result object has its own series)."""
+    return uid("series", sop_instance_uid)
+
+
 def uid(role: str, *key: str) -> str:
     """A DICOM identifier below 2.25 that depends on the role and the key only (PS3.5 B.2)."""
     name = "\x1f".join([role, *key])

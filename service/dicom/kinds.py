@@ -59,9 +59,26 @@ ENHANCED_DERIVED: Final = frozenset(
     {"DIVISION", "MASKED", "MAXIMUM", "MEDIAN", "MINIMUM", "MULTIPLICATION", "RESAMPLED", "STD_DEVIATION"}
     | {"SUBTRACTION"}
 )
+#: Field strengths of scanners, in tesla; some wrote gauss, and other numbers are none.
+TESLA: Final = (0.1, 20.0)
+GAUSS_PER_TESLA: Final = 10_000.0
 LOCALIZER_WORDS: Final = re.compile(
     r"(?<![a-z])(?:loc|localiser|localizer|localizers|lokalizer|scout|survey|topogram|3.?pl(?:ane)?.?loc\w*)(?![a-z])"
 )
+
+
+def read_scanner(attributes: Attributes) -> str:
+    """Maker, model and field strength, such as "SIEMENS Avanto_fit 1.5 T"; empty where one is not known.
+
+    The first word of the maker alone, because an update of its software may change the others.
+    """
+    maker = attributes.code("Manufacturer").split()
+    model = " ".join(attributes.text("ManufacturerModelName").split())
+    field = attributes.number("MagneticFieldStrength") or 0.0
+    field = field / GAUSS_PER_TESLA if field > 5 * TESLA[1] else field
+    if not maker or not model or not TESLA[0] <= field <= TESLA[1]:
+        return ""
+    return f"{maker[0]} {model[:64]} {field:.1f} T"
 
 
 def is_derived(attributes: Attributes) -> bool:

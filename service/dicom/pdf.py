@@ -9,7 +9,7 @@ from pydicom.uid import EncapsulatedPDFStorage
 from service.core import wording
 from service.core.status import OutputKind
 from service.dicom import codes
-from service.dicom.identity import ObjectIdentity, Written, fingerprint
+from service.dicom.identity import ObjectIdentity, Written, fingerprint, series_uid
 from service.dicom.stack import Stack
 from service.dicom.stamp import (
     copy_patient_and_study,
@@ -17,7 +17,6 @@ from service.dicom.stamp import (
     first_source,
     instance_uid,
     person_fingerprint,
-    series_uid,
     stamp,
     take_person,
     write,

@@ -1,65 +1,59 @@
 """The DICOM listener: lets known callers in, keeps what they send, and answers for it.
 
-SUCCESS is a promise to the sender that it may forget the image, so it is given only after both the
-file and its row are safe.
+A thread a connection, and a bound on their number; the protocol itself is in ``association``.
 """
 
+import contextlib
 import logging
+import selectors
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
-from io import BytesIO
-from typing import Any, Self, cast
-from weakref import WeakKeyDictionary
+from typing import Final
 
-from pydicom.uid import UID
-from pynetdicom import AE, AllStoragePresentationContexts, _config, evt
-from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.pdu_primitives import A_ASSOCIATE
-from pynetdicom.presentation import PresentationContext
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
-from pynetdicom.transport import ThreadedAssociationServer
+from pynetdicom import AllStoragePresentationContexts
 
+from service.dicom.association import MAXIMUM_PDU_SIZE, Association, Offer, Refuse, Sink, Wire
 from service.dicom.callers import Admission, Caller, CallerList
-from service.dicom.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from service.dicom.series import InstanceIdentity, read_identity
-from service.dicom.spool import Kept, Spool
-from service.errors import SpoolFull, UnreadableSeries
+from service.dicom.certificates import Certificate
+from service.dicom.dimse import Command, CommandField, Status
+from service.dicom.pdu import AssociateRequest, Context, Rejection
+from service.dicom.reporting import STORAGE_COMMITMENT, Report, ReportSink
+from service.dicom.spool import Spool
+from service.dicom.storing import (
+    MR_CLASSES,
+    RESULT_CLASSES,
+    Received,
+    Refused,
+    StoreStatus,
+    Storing,
+    begin_store,
+)
+from service.dicom.tls import HandshakeRefused, Keyring, NobodyThere, accept
+
+__all__ = [
+    "MAXIMUM_PDU_SIZE",
+    "TRANSFER_SYNTAXES",
+    "Listener",
+    "Received",
+    "Receiver",
+    "Refused",
+    "Rejected",
+    "Report",
+    "StoreStatus",
+]
 
 log = logging.getLogger(__name__)
 
-#: Fewer and larger pieces: 6 to 16 per cent faster than the usual 16 kB (measured on loopback).
-MAXIMUM_PDU_SIZE = 131072
 #: A caller that says nothing for this long is cut off, so that it does not hold a place.
-NETWORK_TIMEOUT_SECONDS = 60
-
-#: MR Image, Enhanced MR Image, Legacy Converted Enhanced MR Image Storage (PS3.4, B.5).
-MR_CLASSES = frozenset(
-    {
-        "1.2.840.10008.5.1.4.1.1.4",
-        "1.2.840.10008.5.1.4.1.1.4.1",
-        "1.2.840.10008.5.1.4.1.1.4.4",
-    }
-)
-#: What our own results are, and come back as: Segmentation, Enhanced, Comprehensive and Comprehensive 3D SR,
-#: Secondary Capture, Encapsulated PDF.
-RESULT_CLASSES = frozenset(
-    {
-        "1.2.840.10008.5.1.4.1.1.66.4",
-        "1.2.840.10008.5.1.4.1.1.88.22",
-        "1.2.840.10008.5.1.4.1.1.88.33",
-        "1.2.840.10008.5.1.4.1.1.88.34",
-        "1.2.840.10008.5.1.4.1.1.7",
-        "1.2.840.10008.5.1.4.1.1.104.1",
-    }
-)
-#: Reason code of an object that is not the one its request names.
-MISMATCH = "uid_mismatch"
+IDLE_SECONDS: Final = 60.0
+#: Connections beyond the associations: for those that are being asked who they are, or told that there is
+#: no place. Chosen by us.
+SPARE_CONNECTIONS: Final = 20
+VERIFICATION: Final = "1.2.840.10008.1.1"
 #: Everything that a decoder is installed for (PS3.5, 8 and Annex A).
-TRANSFER_SYNTAXES = (
+TRANSFER_SYNTAXES: Final = (
     "1.2.840.10008.1.2.1",  # Explicit VR Little Endian
     "1.2.840.10008.1.2",  # Implicit VR Little Endian
     "1.2.840.10008.1.2.2",  # Explicit VR Big Endian
@@ -78,40 +72,6 @@ TRANSFER_SYNTAXES = (
     "1.2.840.10008.1.2.4.203",  # HTJ2K
 )
 
-# The standard handlers of the library put every request together for the log; nobody reads that here.
-_config.LOG_HANDLER_LEVEL = "none"
-
-
-class StoreStatus(IntEnum):
-    """Answers to C-STORE (PS3.4 B.2.3, PS3.7 Annex C)."""
-
-    SUCCESS = 0x0000
-    SOP_CLASS_NOT_SUPPORTED = 0x0122
-    OUT_OF_RESOURCES = 0xA700
-    MISMATCH = 0xA900
-    CANNOT_UNDERSTAND = 0xC000
-
-
-class Refused(StrEnum):
-    """What is counted when an object is not kept."""
-
-    OWN_RESULT = "own_results_dropped"
-    UNWANTED_REFUSED = "unwanted_refused"
-    UNWANTED_DISCARDED = "unwanted_discarded"
-    UNREADABLE = "instances_unreadable"
-    NO_ROOM = "instances_refused_disk"
-    FAULT = "instances_failed"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Received:
-    """One image that is safe in the spool."""
-
-    identity: InstanceIdentity
-    transfer_syntax_uid: str
-    calling_ae: str
-    kept: Kept
-
 
 @dataclass(frozen=True, kw_only=True)
 class Rejected:
@@ -121,6 +81,8 @@ class Rejected:
     called_ae: str
     address: str
     reason: str
+    #: Whom its certificate names, where it showed one.
+    tls_subject: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,208 +92,265 @@ class Listener:
     on_instance: Callable[[Received], None]
     on_refused: Callable[[Refused], None]
     on_rejected: Callable[[Rejected], None]
+    #: Takes a report about storage commitment and gives the DIMSE status of the answer; None: not offered.
+    on_report: Callable[[Report], int] | None = None
 
 
-class _SharedContext(PresentationContext):
-    """A context that all associations read: copying 170 of them for each one would take 15 ms."""
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """How much the outside may ask for."""
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
+    associations: int = 20
+    idle_seconds: float = IDLE_SECONDS
+    #: Chosen by us: above any multi-frame image that was seen, below what fills a disk at once.
+    object_bytes: int = 2 * 2**30
 
 
 class Receiver:
-    """A running listener."""
+    """A running listener, on a plain port, on a port for TLS, or on both."""
 
     def __init__(
         self,
         *,
-        ae_title: str,
         host: str,
-        port: int,
-        max_associations: int,
+        port: int | None,
         callers: CallerList,
         spool: Spool,
         listener: Listener,
+        bounds: Bounds,
+        tls_port: int | None = None,
+        keyring: Keyring | None = None,
     ) -> None:
         self._callers = callers
-        self._spool = spool
         self._listener = listener
-        self._closed = False
-        self._admitted: WeakKeyDictionary[Association, Caller] = WeakKeyDictionary()
-        self._ae = AE(ae_title=ae_title)
-        self._ae.maximum_pdu_size = MAXIMUM_PDU_SIZE
-        self._ae.maximum_associations = max_associations
-        self._ae.network_timeout = NETWORK_TIMEOUT_SECONDS
-        self._ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
-        self._ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        server = self._ae.start_server(
-            (host, port),
-            block=False,
-            contexts=_contexts(),
-            evt_handlers=[
-                (evt.EVT_CONN_OPEN, _send_at_once),
-                (evt.EVT_REQUESTED, self._requested),
-                (evt.EVT_C_STORE, self._store),
-            ],
+        self._storing = Storing(
+            spool=spool,
+            on_instance=listener.on_instance,
+            on_refused=listener.on_refused,
+            largest_bytes=bounds.object_bytes,
         )
-        assert isinstance(server, ThreadedAssociationServer)
-        self._server = server
+        self._bounds = bounds
+        self._offer = _offer(reports=listener.on_report is not None)
+        self._keyring = keyring
+        self._lock = threading.Lock()
+        self._visitors: set[_Visitor] = set()
+        self._selector = selectors.DefaultSelector()
+        self._wake, woken = socket.socketpair()
+        self._selector.register(woken, selectors.EVENT_READ, None)
+        self._ports: dict[bool, int] = {}
+        try:
+            for number, secure in ((port, False), (tls_port, True)):
+                if number is not None:
+                    self._ports[secure] = self._listen(host, number, secure=secure)
+        except OSError:
+            self._shut()
+            raise
+        self._thread = threading.Thread(target=self._accept, name="dicom-listener", daemon=True)
+        self._thread.start()
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
-        return int(self._server.server_address[1])
+        """The plain port that is listened on; that of TLS where there is no plain one."""
+        return self._ports.get(False) or self._ports[True]
 
-    def associations(self) -> list[Association]:
-        """Associations that are open now."""
-        return list(self._ae.active_associations)
+    @property
+    def tls_port(self) -> int | None:
+        """The port that is listened on for TLS."""
+        return self._ports.get(True)
+
+    @property
+    def ports(self) -> list[int]:
+        """Every port that is listened on."""
+        return list(self._ports.values())
+
+    def associations(self) -> list["_Visitor"]:
+        """Connections that are open now."""
+        with self._lock:
+            return list(self._visitors)
 
     def close_door(self) -> None:
         """Let nobody in any more; who is in may finish."""
-        if not self._closed:
-            self._closed = True
-            self._server.shutdown()
+        with contextlib.suppress(OSError):
+            self._wake.send(b"\x00")
+        self._thread.join()
 
     def stop(self) -> None:
         """End everything; an image without an answer will be sent again."""
-        for association in self.associations():
-            association.abort()
+        self.close_door()
+        for visitor in self.associations():
+            visitor.cut()
+        for visitor in self.associations():
+            visitor.thread.join(5.0)
 
-    def _requested(self, event: evt.Event) -> None:
-        """Reject a caller who is not on the list."""
-        request = cast("A_ASSOCIATE", event.assoc.requestor.primitive)
-        calling, called = _text(request.calling_ae_title), _text(request.called_ae_title)
-        address = str(event.assoc.requestor.address)
+    def _listen(self, host: str, port: int, *, secure: bool) -> int:
+        """Open one port; the number that it has."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        server = socket.create_server((host, port), family=family, backlog=128)
+        server.settimeout(0)
+        self._selector.register(server, selectors.EVENT_READ, secure)
+        return int(server.getsockname()[1])
+
+    def _accept(self) -> None:
+        """Take connections until the door is closed."""
         try:
-            admission = self._callers.admit(calling_ae=calling, called_ae=called, address=address)
-        except ValueError:
-            admission = Admission(caller=None, rejection="address_unknown")
-        if admission.caller is not None:
-            self._admitted[event.assoc] = admission.caller
+            while True:
+                for key, _ in self._selector.select():
+                    if key.data is None:
+                        return
+                    self._take(key.fileobj, secure=key.data)  # type: ignore[arg-type]
+        finally:
+            self._shut()
+
+    def _take(self, server: socket.socket, *, secure: bool) -> None:
+        """Give one connection its thread, or close it where there are too many."""
+        try:
+            connection, address = server.accept()
+        except OSError:  # Gone again already, or out of descriptors: both pass.
             return
-        reason = str(admission.rejection)
-        # PS3.8, 9.3.4: rejected permanently by the service user; 3 calling, 7 called AE title not recognised.
-        event.assoc.acse.send_reject(0x01, 0x01, 0x07 if reason == "called_ae_unknown" else 0x03)
-        event.assoc.kill()
-        log.warning(
-            "caller_rejected",
-            extra={"calling_ae": calling, "called_ae": called, "address": address, "reason": reason},
-        )
-        self._tell_rejected(Rejected(calling_ae=calling, called_ae=called, address=address, reason=reason))
-
-    def _tell_rejected(self, rejected: Rejected) -> None:
-        """Have it remembered, which must never keep the listener from its work."""
+        visitor = _Visitor(self, connection, str(address[0]), secure=secure)
+        with self._lock:
+            full = len(self._visitors) >= self._bounds.associations + SPARE_CONNECTIONS
+            if not full:
+                self._visitors.add(visitor)
+        if full:
+            log.warning("connection_refused", extra={"address": visitor.address})
+            connection.close()
+            return
         try:
-            self._listener.on_rejected(rejected)
-        except Exception:  # The edge of a foreign thread: whatever it is, keep listening.
+            visitor.thread.start()
+        except RuntimeError:  # No more threads: the sender comes back.
+            log.exception("connection_refused")
+            self.leave(visitor)
+            connection.close()
+
+    def _shut(self) -> None:
+        """Close the listening sockets."""
+        for key in list(self._selector.get_map().values()):
+            key.fileobj.close()  # type: ignore[union-attr]
+        self._selector.close()
+        self._wake.close()
+
+    def leave(self, visitor: "_Visitor") -> None:
+        """This connection is over."""
+        with self._lock:
+            self._visitors.discard(visitor)
+
+    def find_place(self, visitor: "_Visitor") -> bool:
+        """Count this visitor as an association, if there is a place left."""
+        with self._lock:
+            visitor.has_place = sum(other.has_place for other in self._visitors) < self._bounds.associations
+            return visitor.has_place
+
+    def serve(self, visitor: "_Visitor", connection: socket.socket) -> None:
+        """Speak with one visitor until the end."""
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if visitor.secure:
+            assert self._keyring is not None
+            try:
+                connection, visitor.certificate = accept(connection, self._keyring)
+            except NobodyThere:
+                return
+            except HandshakeRefused as refusal:
+                self.reject("", "", visitor, refusal.reason)
+                return
+            visitor.connection = connection
+        with contextlib.closing(Wire(connection, idle_seconds=self._bounds.idle_seconds)) as wire:
+            Association(wire, visitor, self._offer).serve()
+
+    def admit(self, calling: str, called: str, visitor: "_Visitor") -> Admission:
+        """Whether a caller is on the list."""
+        try:
+            return self._callers.admit(
+                calling_ae=calling,
+                called_ae=called,
+                address=visitor.address,
+                certificate=visitor.certificate,
+            )
+        except ValueError:
+            return Admission(caller=None, rejection="address_unknown")
+
+    def reject(self, calling: str, called: str, visitor: "_Visitor", reason: str) -> None:
+        """Have a rejected caller remembered, which must never keep the listener from its work."""
+        names = {"calling_ae": calling, "called_ae": called, "address": visitor.address, "reason": reason}
+        log.warning("caller_rejected", extra=names)
+        subject = str(visitor.certificate) if visitor.certificate else None
+        try:
+            self._listener.on_rejected(Rejected(**names, tls_subject=subject))
+        except Exception:  # The edge of a thread: whatever it is, keep listening.
             log.exception("rejected_caller_not_recorded")
 
-    def _store(self, event: evt.Event) -> int:
-        """Answer one C-STORE; whatever goes wrong, the listener lives on."""
+    def open(self, command: Command, context: Context, *, caller: Caller, calling_ae: str) -> Sink:
+        """Where the dataset of a request goes."""
+        if command.field == CommandField.C_STORE and not caller.may_send:
+            return Refuse(Status.NOT_AUTHORISED)
+        if command.field == CommandField.C_STORE:
+            return begin_store(command, context, caller=caller, calling_ae=calling_ae, storing=self._storing)
+        report = self._listener.on_report
+        if report is None or context.abstract_syntax != STORAGE_COMMITMENT:
+            return Refuse(Status.NO_SUCH_SOP_CLASS)
+        return ReportSink(command, context, caller=caller, on_report=report)
+
+
+class _Visitor:
+    """One connection: its thread, and the answers to what the association asks (a ``Handler``)."""
+
+    def __init__(self, receiver: Receiver, connection: socket.socket, address: str, *, secure: bool) -> None:
+        self._receiver = receiver
+        self.connection = connection
+        self.address = address
+        self.secure = secure
+        self.certificate: Certificate | None = None
+        self.has_place = False
+        self._caller: Caller | None = None
+        self._calling_ae = ""
+        self.thread = threading.Thread(target=self._run, name="dicom-association", daemon=True)
+
+    def _run(self) -> None:
         try:
-            status, refused = handle_store(
-                event, caller=self._admitted[event.assoc], spool=self._spool, listener=self._listener
-            )
-        except Exception:  # The edge of a foreign thread: the sender gets an answer and tries again.
-            log.exception("store_failed")
-            status, refused = StoreStatus.OUT_OF_RESOURCES, Refused.FAULT
-        if refused is not None:
-            log.info("instance_not_kept", extra={"reason": refused.value, "dimse_status": int(status)})
-            try:
-                self._listener.on_refused(refused)
-            except Exception:  # Counting is a courtesy, the answer is not.
-                log.exception("refusal_not_counted")
-        return int(status)
+            self._receiver.serve(self, self.connection)
+        except Exception:  # The edge of a thread: whatever it is, the others go on.
+            log.exception("association_failed")
+        finally:
+            self.connection.close()
+            self._receiver.leave(self)
+
+    def cut(self) -> None:
+        """End the connection from another thread."""
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+    def admit(self, request: AssociateRequest) -> Rejection | None:
+        """Reject a caller who is not on the list, and one too many."""
+        calling, called = request.calling_ae, request.called_ae
+        admission = self._receiver.admit(calling, called, self)
+        if admission.caller is None:
+            reason = str(admission.rejection)
+            self._receiver.reject(calling, called, self, reason)
+            return Rejection.CALLED_AE if reason == "called_ae_unknown" else Rejection.CALLING_AE
+        if not self._receiver.find_place(self):
+            log.warning("associations_exhausted", extra={"calling_ae": calling, "address": self.address})
+            return Rejection.LOCAL_LIMIT
+        self._caller, self._calling_ae = admission.caller, calling
+        return None
+
+    def open(self, command: Command, context: Context) -> Sink:
+        """Where the dataset of a request goes."""
+        assert self._caller is not None
+        return self._receiver.open(command, context, caller=self._caller, calling_ae=self._calling_ae)
 
 
-def handle_store(
-    event: evt.Event, *, caller: Caller, spool: Spool, listener: Listener
-) -> tuple[StoreStatus, Refused | None]:
-    """Keep one image, then tell the door about it; the answer, and what to count if it was not kept."""
-    request = cast("C_STORE", event.request)
-    sop_class = str(request.AffectedSOPClassUID)
-    if sop_class not in MR_CLASSES | RESULT_CLASSES:
-        return _unwanted(caller)
-    dataset = request.DataSet.getvalue() if isinstance(request.DataSet, BytesIO) else b""
-    syntax = str(event.context.transfer_syntax)
-    try:
-        identity = read_identity(dataset, syntax)
-        if identity.own_result:
-            return StoreStatus.SUCCESS, Refused.OWN_RESULT
-        if sop_class not in MR_CLASSES:
-            return _unwanted(caller)
-        _keep(identity, dataset, syntax, event=event, spool=spool, listener=listener)
-    except UnreadableSeries as error:
-        log.warning("instance_refused", extra={"code": error.reason.code})
-        mismatch = error.reason.code == MISMATCH
-        return StoreStatus.MISMATCH if mismatch else StoreStatus.CANNOT_UNDERSTAND, Refused.UNREADABLE
-    except (SpoolFull, OSError):
-        log.exception("spool_unwritable")
-        return StoreStatus.OUT_OF_RESOURCES, Refused.NO_ROOM
-    return StoreStatus.SUCCESS, None
-
-
-def _keep(
-    identity: InstanceIdentity,
-    dataset: bytes,
-    syntax: str,
-    *,
-    event: evt.Event,
-    spool: Spool,
-    listener: Listener,
-) -> None:
-    """Make the file safe, then the row; raises UnreadableSeries when the request is about another object."""
-    request = cast("C_STORE", event.request)
-    named = (str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
-    if named != (identity.sop_class_uid, identity.sop_instance_uid):
-        raise UnreadableSeries("The request names another object than it carries.", reason=MISMATCH)
-    kept = spool.keep(
-        dataset,
-        sop_class_uid=identity.sop_class_uid,
-        sop_instance_uid=identity.sop_instance_uid,
-        transfer_syntax_uid=syntax,
-    )
-    listener.on_instance(
-        Received(
-            identity=identity,
-            transfer_syntax_uid=syntax,
-            calling_ae=_text(event.assoc.requestor.ae_title),
-            kept=kept,
-        )
-    )
-
-
-def _unwanted(caller: Caller) -> tuple[StoreStatus, Refused]:
-    """What this peer is told about objects that no rule can use."""
-    if caller.unwanted == "discard":
-        return StoreStatus.SUCCESS, Refused.UNWANTED_DISCARDED
-    return StoreStatus.SOP_CLASS_NOT_SUPPORTED, Refused.UNWANTED_REFUSED
-
-
-def _contexts() -> list[PresentationContext]:
+def _offer(*, reports: bool) -> Offer:
     """Verification, and every storage class: what is not wanted is answered, not left hanging."""
-    classes = {str(context.abstract_syntax) for context in AllStoragePresentationContexts}
-    contexts = [_context(uid, TRANSFER_SYNTAXES) for uid in sorted(classes | MR_CLASSES | RESULT_CLASSES)]
-    return [*contexts, _context(str(Verification), TRANSFER_SYNTAXES[:2])]
+    storage = _storage_classes()
+    syntaxes = dict.fromkeys(storage, frozenset(TRANSFER_SYNTAXES))
+    syntaxes[VERIFICATION] = frozenset(TRANSFER_SYNTAXES[:3])
+    if reports:
+        syntaxes[STORAGE_COMMITMENT] = frozenset(TRANSFER_SYNTAXES[:3])
+    return Offer(syntaxes=syntaxes, provided_by_peer=frozenset({STORAGE_COMMITMENT} if reports else ()))
 
 
-def _context(abstract_syntax: str, transfer_syntaxes: tuple[str, ...]) -> PresentationContext:
-    """One context that all associations share."""
-    context = _SharedContext()
-    context.abstract_syntax = UID(abstract_syntax)
-    context.transfer_syntax = [UID(syntax) for syntax in transfer_syntaxes]
-    return context
-
-
-def _send_at_once(event: evt.Event) -> None:
-    """Turn Nagle's algorithm off: with it, each answer can wait 40 ms for the peer's acknowledgement."""
-    wrapper = event.assoc.dul.socket
-    if wrapper is not None and wrapper.socket is not None:
-        with suppress(OSError):
-            wrapper.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _text(title: object) -> str:
-    """An AE title without its padding."""
-    text = title.decode("ascii", "replace") if isinstance(title, bytes) else str(title or "")
-    return text.strip()[:16]
+def _storage_classes() -> Iterable[str]:
+    """Every storage class that is known."""
+    return {str(context.abstract_syntax) for context in AllStoragePresentationContexts} | (
+        MR_CLASSES | RESULT_CLASSES
+    )

@@ -5,8 +5,9 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import dcmread, read_file_meta_info
@@ -16,8 +17,13 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
+from service.core.answers import NOT_TRIED, Answer
 from service.dicom.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from service.dicom.tls import Outgoing
 from service.errors import PeerUnreachable
+
+if TYPE_CHECKING:
+    import ssl
 
 log = logging.getLogger(__name__)
 
@@ -33,37 +39,20 @@ CONTEXTS_PER_ASSOCIATION = 128
 #: Uncompressed little-endian syntaxes; bytes in one can be written in the other without loss.
 PLAIN_SYNTAXES = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 
-#: Stored: success, three warnings (PS3.4 B.2.3), and duplicate SOP instance (PS3.7 C.5.6).
-STORED = frozenset({0x0000, 0xB000, 0xB006, 0xB007, 0x0111})
-
 # Files are sent as they lie, without being taken apart and put together again.
 _config.STORE_SEND_CHUNKED_DATASET = True
 _config.LOG_HANDLER_LEVEL = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoreOutcome:
-    """What the peer answered for one object; ``status`` is None when it did not answer."""
+class StoreOutcome(Answer):
+    """What the peer answered for one object; ``status`` is None when it did not answer.
+
+    The code is then "context_refused", "unreadable", "no_answer" (it was handed over), or "not_tried".
+    """
 
     path: Path
     sop_instance_uid: str
-    status: int | None
-    #: "context_refused", "no_answer" or "unreadable" where there is no status.
-    code: str | None = None
-
-    @property
-    def stored(self) -> bool:
-        """Whether the peer took the object."""
-        return self.status in STORED
-
-    @property
-    def final(self) -> bool:
-        """Whether sending the same bytes again cannot help."""
-        if self.status is None:
-            return self.code in {"context_refused", "unreadable"}
-        # PS3.4 B.2.3: A9xx does not match the SOP class, Cxxx cannot be understood;
-        # PS3.7 Annex C: 0x0117 invalid instance, 0x0122 class not supported.
-        return self.status in {0x0117, 0x0122} or self.status >> 8 == 0xA9 or self.status >> 12 == 0xC
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +63,10 @@ class Address:
     port: int
     ae_title: str
     calling_ae: str
+    #: How long the peer may think about one object, or take no byte, before it is given up.
+    answer_seconds: float = ANSWER_SECONDS
+    #: Speak DICOM over TLS with this; None speaks it in the clear.
+    tls: Outgoing | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +78,15 @@ class _Item:
     sop_instance_uid: str
     transfer_syntax_uid: str
 
+    def outcome(self, status: int | None, code: str | None = None) -> StoreOutcome:
+        """What became of it."""
+        return StoreOutcome(path=self.path, sop_instance_uid=self.sop_instance_uid, status=status, code=code)
+
 
 def echo(address: Address) -> float:
     """Ask a peer whether it is there; seconds until it said so. Raises PeerUnreachable."""
     start = time.perf_counter()
-    with _associate(address, [build_context(Verification)]) as association:
-        if not association.accepted_contexts:
-            raise PeerUnreachable("The peer does not support verification.", reason="context_refused")
+    with associate(address, [build_context(Verification)]) as association:
         status = association.send_c_echo()
         if "Status" not in status or status.Status != 0:
             raise PeerUnreachable("The peer did not answer C-ECHO.", reason="no_answer")
@@ -101,7 +96,8 @@ def echo(address: Address) -> float:
 def store(paths: Sequence[Path], address: Address) -> list[StoreOutcome]:
     """Send DICOM files over one association (more where one cannot hold the contexts), in order.
 
-    Raises PeerUnreachable when no association could be made at all.
+    An object on which the peer broke off has "no_answer", and those behind it are "not_tried": they may go
+    on an association of their own. Raises PeerUnreachable when no association could be made at all.
     """
     outcomes: list[StoreOutcome] = []
     items: list[_Item] = []
@@ -111,9 +107,20 @@ def store(paths: Sequence[Path], address: Address) -> list[StoreOutcome]:
             outcomes.append(StoreOutcome(path=path, sop_instance_uid="", status=None, code="unreadable"))
         else:
             items.append(item)
+    reached = False
     for batch in _batches(items):
-        with _associate(address, _proposals(batch)) as association:
-            outcomes.extend(_send(association, item) for item in batch)
+        try:
+            with associate(address, _proposals(batch)) as association:
+                reached = True
+                outcomes.extend(_send_all(association, batch))
+        except PeerUnreachable as error:
+            if error.reason.code == "context_refused":
+                reached = True
+                outcomes.extend(item.outcome(None, "context_refused") for item in batch)
+                continue
+            if not reached:
+                raise
+            outcomes.extend(item.outcome(None, NOT_TRIED) for item in batch)
     return outcomes
 
 
@@ -166,14 +173,21 @@ def _proposals(items: Sequence[_Item]) -> list[PresentationContext]:
     return [build_context(sop_class, [syntax]) for sop_class, syntax in sorted(wanted)]
 
 
+def _send_all(association: Association, batch: Sequence[_Item]) -> Iterator[StoreOutcome]:
+    """Send until the peer fails to answer; the library notices late that an association is no more."""
+    broken = False
+    for item in batch:
+        outcome = item.outcome(None, NOT_TRIED) if broken else _send(association, item)
+        if outcome.code == "no_answer" and not broken:
+            broken = True
+            association.abort()
+        yield outcome
+
+
 def _send(association: Association, item: _Item) -> StoreOutcome:
     """Send one file; the status that the peer gave."""
-
-    def outcome(status: int | None, code: str | None = None) -> StoreOutcome:
-        return StoreOutcome(path=item.path, sop_instance_uid=item.sop_instance_uid, status=status, code=code)
-
     if not association.is_established:
-        return outcome(None, "no_answer")
+        return item.outcome(None, NOT_TRIED)
     accepted = {
         str(context.transfer_syntax[0])
         for context in association.accepted_contexts
@@ -186,22 +200,31 @@ def _send(association: Association, item: _Item) -> StoreOutcome:
             # The library writes the dataset in the plain syntax that the peer does take.
             answer = association.send_c_store(dcmread(item.path))
         else:
-            return outcome(None, "context_refused")
+            return item.outcome(None, "context_refused")
     except (RuntimeError, OSError):
-        return outcome(None, "no_answer")
-    return outcome(int(answer.Status)) if "Status" in answer else outcome(None, "no_answer")
+        return item.outcome(None, "no_answer")
+    return item.outcome(int(answer.Status)) if "Status" in answer else item.outcome(None, "no_answer")
 
 
 @contextmanager
-def _associate(address: Address, contexts: Sequence[PresentationContext]) -> Iterator[Association]:
+def associate(
+    address: Address,
+    contexts: Sequence[PresentationContext],
+    *,
+    handlers: Sequence[evt.EventHandlerType] = (),
+) -> Iterator[Association]:
     """An association with the peer, released at the end. Raises PeerUnreachable."""
     application = AE(ae_title=address.calling_ae)
-    application.connection_timeout = CONNECT_SECONDS
-    application.acse_timeout = NEGOTIATE_SECONDS
-    application.dimse_timeout = ANSWER_SECONDS
-    application.network_timeout = ANSWER_SECONDS
+    application.connection_timeout = min(CONNECT_SECONDS, address.answer_seconds)
+    application.acse_timeout = min(NEGOTIATE_SECONDS, address.answer_seconds)
+    application.dimse_timeout = address.answer_seconds
+    application.network_timeout = address.answer_seconds
     application.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
     application.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+
+    def on_open(event: evt.Event) -> None:
+        _prepare_socket(event, seconds=address.answer_seconds)
+
     try:
         association = application.associate(
             address.host,
@@ -209,11 +232,15 @@ def _associate(address: Address, contexts: Sequence[PresentationContext]) -> Ite
             contexts=list(contexts),
             ae_title=address.ae_title,
             max_pdu=MAXIMUM_PDU_SIZE,
-            evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
+            evt_handlers=[(evt.EVT_CONN_OPEN, on_open), *handlers],
+            # The library asks of a context only to wrap the socket.
+            tls_args=None if address.tls is None else (cast("ssl.SSLContext", address.tls), address.host),
         )
     except (OSError, RuntimeError) as error:
         raise PeerUnreachable("No connection to the peer could be made.") from error
     if not association.is_established:
+        if association.rejected_contexts and not association.accepted_contexts:
+            raise PeerUnreachable("The peer takes nothing of what it was offered.", reason="context_refused")
         rejected = association.is_rejected
         raise PeerUnreachable(
             "The peer rejected the association." if rejected else "No connection to the peer could be made.",
@@ -226,9 +253,13 @@ def _associate(address: Address, contexts: Sequence[PresentationContext]) -> Ite
             association.release()
 
 
-def _send_at_once(event: evt.Event) -> None:
-    """Turn Nagle's algorithm off on our side of the connection."""
+def _prepare_socket(event: evt.Event, *, seconds: float) -> None:
+    """Turn Nagle's algorithm off on our side, and bound how long the peer may take no byte.
+
+    The library itself would wait for ever for a peer that stops reading in the middle of an object.
+    """
     wrapper = event.assoc.dul.socket
     if wrapper is not None and wrapper.socket is not None:
         with suppress(OSError):
             wrapper.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            wrapper.socket.settimeout(seconds)

@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from highdicom import AlgorithmIdentificationSequence, PlanePositionSequence
@@ -10,13 +10,15 @@ from highdicom.color import CIELabColor
 from highdicom.seg import Segmentation, SegmentDescription
 from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from service.core.finding import Definition, ModelSection
 from service.core.mask import Label, Mask
+from service.core.series import Region
 from service.core.status import OutputKind
 from service.core.volume import Grid
 from service.dicom import codes
+from service.dicom.citing import images_of, is_multiframe
 from service.dicom.identity import (
     DEVICE_SERIAL_NUMBER,
     MANUFACTURER,
@@ -25,16 +27,16 @@ from service.dicom.identity import (
     ObjectIdentity,
     Written,
     fingerprint,
+    series_uid,
     tracking_uid,
 )
-from service.dicom.series import source_datasets
 from service.dicom.stack import Stack
 from service.dicom.stamp import (
     copy_patient_and_study,
     describe_equipment,
+    first_source,
     instance_uid,
     person_fingerprint,
-    series_uid,
     stamp,
     take_person,
     write,
@@ -42,8 +44,17 @@ from service.dicom.stamp import (
 from service.errors import UnreadableSeries
 
 SERIES_DESCRIPTION: Final = "MYOSCREEN: paraspinal muscle/IMAT SEG"
-#: A header carries about six digits; a slice further off than this is another slice.
-POSITION_TOLERANCE_MM: Final = 0.01
+#: Binary: one frame a segment and slice. Label map: one frame a slice; ten times smaller in RLE, but many
+#: archives and viewers do not know it yet (DICOM.md 1.1), so it is for peers that say they do.
+Encoding = Literal["binary", "labelmap"]
+#: What a reader may call the part of the body (PS3.16 Annex L), by our regions.
+BODY_PARTS: Final[dict[Region, str]] = {
+    "cervical": "CSPINE",
+    "thoracic": "TSPINE",
+    "lumbar": "LSPINE",
+    "thoracolumbar": "TLSPINE",
+    "whole_spine": "SPINE",
+}
 
 
 def write_seg(
@@ -54,8 +65,13 @@ def write_seg(
     definition: Definition,
     identity: ObjectIdentity,
     path: Path,
+    encoding: Encoding = "binary",
+    compressed: bool = False,
 ) -> Written:
-    """Write the mask as a BINARY segmentation of the stack it was drawn on.
+    """Write the mask as a segmentation of the stack it was drawn on; frames without a voxel are left out.
+
+    ``compressed`` writes a label map in RLE Lossless. A binary segmentation cannot be: what compresses
+    it is not read by others (DICOM.md 0.2); ``deflate`` packs it whole.
 
     Every segment is described, also one without a voxel (no fat on one side is a result). An empty
     mask raises ValueError: there is nothing to hand to a viewer then, and only the SR is sent. A stack
@@ -64,25 +80,36 @@ def write_seg(
     """
     if not mask.labels.any():
         raise ValueError("An empty mask makes no segmentation object.")
+    if compressed and encoding == "binary":
+        raise ValueError("Only a label map is written in RLE.")
     if stack.facts.frame_of_reference_uid is None:
         raise UnreadableSeries(
             "Without a frame of reference no segmentation can be placed.", reason="no_frame_of_reference"
         )
-    sources = match_to_grid(source_datasets(stack), stack.grid)
-    person = take_person(sources)
+    source = first_source(stack)
+    person = take_person([source])
+    sources = images_of(stack, source)
+    if is_multiframe(source) and len(sources) > 1:
+        raise UnreadableSeries(
+            "A stack over several multi-frame objects cannot be referenced frame by frame.",
+            reason="several_multiframe_objects",
+        )
     names = codes.segment_labels(fat_separated=mask.fat_separated)
     labels = _described_labels(mask, names)
     sop_instance_uid = instance_uid(
         OutputKind.SEG,
         identity.mask_digest,
         identity,
-        fingerprint(labels.tobytes(), model.sha256, definition.id, definition.version),
+        fingerprint(
+            labels.tobytes(), model.sha256, definition.id, definition.version, encoding, str(compressed)
+        ),
         person_fingerprint(person),
     )
+    transfer_syntax_uid = RLELossless if compressed else ExplicitVRLittleEndian
     segmentation = Segmentation(
         sources,
         labels,
-        "BINARY",
+        encoding.upper(),
         [_describe(label, name, model, identity) for label, name in names.items()],
         series_instance_uid=series_uid(sop_instance_uid),
         series_number=SERIES_NUMBERS[OutputKind.SEG],
@@ -97,45 +124,20 @@ def write_seg(
         content_description=f"{definition.id} {definition.version}"[:64],
         content_creator_name="MYOSCREEN^AI",
         series_description=SERIES_DESCRIPTION,
-        transfer_syntax_uid=ExplicitVRLittleEndian,
+        transfer_syntax_uid=transfer_syntax_uid,
         omit_empty_frames=True,
     )
     copy_patient_and_study(person, segmentation)
     describe_equipment(
         segmentation, kind=OutputKind.SEG, description=SERIES_DESCRIPTION, model_name=model.name
     )
-    if is_multiframe(sources[0]):
+    body_part = source.get("BodyPartExamined") or BODY_PARTS.get(stack.facts.region)
+    if body_part:
+        segmentation.BodyPartExamined = body_part
+    if is_multiframe(source):
         _name_source_frames(segmentation, stack)
     stamp(segmentation, identity)
-    return write(segmentation, kind=OutputKind.SEG, path=path)
-
-
-def is_multiframe(source: Dataset) -> bool:
-    """Whether the source holds its slices as frames of one object."""
-    return "PerFrameFunctionalGroupsSequence" in source
-
-
-def match_to_grid(sources: list[Dataset], grid: Grid) -> list[Dataset]:
-    """The source images in the order of the grid's slices, found by position and never by index.
-
-    A multi-frame source is returned as it is: its frames are matched by highdicom, by position too.
-    """
-    if is_multiframe(sources[0]):
-        if len(sources) > 1:
-            raise UnreadableSeries(
-                "A stack over several multi-frame objects cannot be referenced frame by frame.",
-                reason="several_multiframe_objects",
-            )
-        return sources
-    positions = np.array([source.ImagePositionPatient for source in sources], dtype=np.float64)
-    distances = np.linalg.norm(grid.origins_mm[:, None, :] - positions[None, :, :], axis=2)
-    nearest = distances.argmin(axis=1)
-    matched = bool((distances[np.arange(len(nearest)), nearest] <= POSITION_TOLERANCE_MM).all())
-    if not matched or len(set(nearest.tolist())) != len(nearest):
-        raise UnreadableSeries(
-            "The source images do not lie where the mask's slices lie.", reason="positions_differ"
-        )
-    return [sources[index] for index in nearest]
+    return write(segmentation, kind=OutputKind.SEG, path=path, transfer_syntax_uid=transfer_syntax_uid)
 
 
 def _plane_positions(sources: list[Dataset], grid: Grid) -> list[PlanePositionSequence] | None:

@@ -28,7 +28,7 @@ from service.dicom.geometry import FrameGeometry, plane_of, stack_normal, tilt_d
 from service.dicom.grouping import offset_mm, split_into_stacks
 from service.dicom.headers import Attributes, Header, quiet, read_header
 from service.dicom.instance import LONG_TEXT, SHORT_TEXT, InstanceIdentity, read_identity, read_study
-from service.dicom.kinds import is_derived, is_localizer, read_region
+from service.dicom.kinds import is_derived, is_localizer, read_region, read_scanner
 from service.dicom.moments import first_acquired, newest_time, series_began
 from service.dicom.pixels import read_volume
 from service.dicom.sources import source_datasets
@@ -184,6 +184,7 @@ def _facts(number: int, frames: list[HeaderFrame], grid: Grid, normal: NDArray[n
         phantom=attributes.text("Manufacturer") == PHANTOM_MANUFACTURER,
         dixon_part=contrast.part,
         acquisition=_acquisition(frames),
+        scanner=read_scanner(attributes),
     )
 
 

@@ -5,14 +5,18 @@ from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, timedelta, timezone
-from io import BytesIO
+from io import SEEK_END
 from pathlib import Path
 from typing import Final
 
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_data_element
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from service.core.status import OutputKind
+from service.dicom.frame_groups import PER_FRAME, encode_frame_groups
 from service.dicom.identity import (
     DEVICE_SERIAL_NUMBER,
     IMPLEMENTATION_CLASS_UID,
@@ -112,11 +116,6 @@ def instance_uid(kind: OutputKind, digest: str, identity: ObjectIdentity, *conte
     return uid(kind.value, digest, identity.at.isoformat(), SOFTWARE_VERSION, *content)
 
 
-def series_uid(sop_instance_uid: str) -> str:
-    """The identifier of the series of one object (each result object has its own series)."""
-    return uid("series", sop_instance_uid)
-
-
 def describe_equipment(target: Dataset, *, kind: OutputKind, description: str, model_name: str) -> None:
     """Write what made the object and the series it lies in."""
     target.Manufacturer = MANUFACTURER
@@ -151,18 +150,11 @@ def stamp(dataset: Dataset, identity: ObjectIdentity) -> None:
             item.ContributionDateTime = date + time
 
 
-def write(dataset: Dataset, *, kind: OutputKind, path: Path) -> Written:
-    """Write the object as Explicit VR Little Endian and say what was written."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    buffer = BytesIO()
-    file = FileDataset(buffer, dataset, preamble=b"\x00" * 128, file_meta=meta)
-    file.save_as(buffer, implicit_vr=False, little_endian=True, enforce_file_format=True)
-    raw = buffer.getvalue()
+def write(
+    dataset: Dataset, *, kind: OutputKind, path: Path, transfer_syntax_uid: UID = ExplicitVRLittleEndian
+) -> Written:
+    """Write the object in an explicit little endian transfer syntax and say what was written."""
+    raw = encode(dataset, transfer_syntax_uid)
     path.write_bytes(raw)
     return Written(
         kind=kind,
@@ -172,6 +164,32 @@ def write(dataset: Dataset, *, kind: OutputKind, path: Path) -> Written:
         sha256=hashlib.sha256(raw).hexdigest(),
         size=len(raw),
     )
+
+
+def encode(dataset: Dataset, transfer_syntax_uid: UID = ExplicitVRLittleEndian) -> bytes:
+    """The bytes of the object as a file (PS3.10), the descriptions of its frames encoded fast."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = transfer_syntax_uid
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    head = dataset
+    if "PerFrameFunctionalGroupsSequence" in dataset:
+        head = Dataset({element.tag: element for element in dataset if element.tag < PER_FRAME})
+    buffer = DicomBytesIO()
+    file = FileDataset(buffer, head, preamble=b"\x00" * 128, file_meta=meta)
+    file.save_as(buffer, implicit_vr=False, little_endian=True, enforce_file_format=True)
+    if head is not dataset:
+        buffer.seek(0, SEEK_END)
+        buffer.write(encode_frame_groups(dataset.PerFrameFunctionalGroupsSequence))
+        # Bytes or words both serve one or eight bits a voxel; encapsulated ones are bytes (PS3.5 A.2, A.4).
+        vr = "OB" if transfer_syntax_uid.is_compressed else "OW"
+        pixels = DataElement(dataset["PixelData"].tag, vr, dataset.PixelData)
+        pixels.is_undefined_length = transfer_syntax_uid.is_compressed
+        buffer.is_implicit_VR, buffer.is_little_endian = False, True
+        write_data_element(buffer, pixels)
+    return buffer.getvalue()
 
 
 def _zone(offset: str) -> timezone:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from service.core import wording
 from service.core.finding import Finding, Measures, Score
+from service.core.language import ENGLISH, Words
 from service.core.mask import Label
 from service.pictures.fonts import displayable
 from service.pictures.overlay import COLOURS
@@ -36,17 +37,24 @@ class ReferenceCurve:
     status: str
 
 
-def profile_figure(finding: Finding, *, size_px: tuple[int, int] = (720, 560), scale: float = 1.0) -> Rgb:
+def profile_figure(
+    finding: Finding,
+    *,
+    size_px: tuple[int, int] = (720, 560),
+    scale: float = 1.0,
+    words: Words = ENGLISH,
+) -> Rgb:
     """Lean and fat area of each side along the spine: the patient's right on the left, cranial up.
 
     ``scale`` multiplies the pixels of the same drawing, for paper.
     """
     figure, axes = _empty(size_px, scale)
     if finding.measures is None or not finding.measures.profile:
-        axes.text(0.5, 0.5, "No profile: nothing was measured", ha="center", va="center", color=QUIET)
+        said = words("No profile: nothing was measured")
+        axes.text(0.5, 0.5, said, ha="center", va="center", color=QUIET)
         axes.set_axis_off()
         return _pixels(figure)
-    _draw_profile(axes, finding.measures)
+    _draw_profile(axes, finding.measures, words)
     return _pixels(figure)
 
 
@@ -57,24 +65,24 @@ def reference_figure(
     age_years: float | None,
     size_px: tuple[int, int] = (720, 480),
     scale: float = 1.0,
+    words: Words = ENGLISH,
 ) -> Rgb:
     """The norm's median and 5th and 95th percentile by age, and this person's value with its interval."""
     factor = 100.0 if score.measure in wording.SHARES else 1.0
     figure, axes = _empty(size_px, scale)
     age = np.array(curve.age_years)
     low, middle, high = (np.array(line) * factor for line in (curve.p5, curve.p50, curve.p95))
-    axes.fill_between(age, low, high, color="#dbe4ee", linewidth=0, label="5th to 95th percentile")
-    axes.plot(age, middle, color="#4a6b8a", linewidth=1.6, label="median")
+    axes.fill_between(age, low, high, color="#dbe4ee", linewidth=0, label=words("5th to 95th percentile"))
+    axes.plot(age, middle, color="#4a6b8a", linewidth=1.6, label=words("median"))
     for line in (low, high):
         axes.plot(age, line, color="#9db2c6", linewidth=0.9)
     value = (score.value or 0.0) * factor
     if age_years is not None and score.value is not None:
-        _draw_person(axes, score, age_years, factor)
+        _draw_person(axes, score, age_years, factor, words)
     known = wording.MEASURE_NAMES.get(score.measure)
-    axes.set_xlabel("Age (years)", color=INK, fontsize=9)
-    axes.set_ylabel(
-        f"{wording.measure_name(score.measure)} ({known[1] if known else score.unit})", color=INK, fontsize=9
-    )
+    axes.set_xlabel(words("Age (years)"), color=INK, fontsize=9)
+    name = wording.measure_name(score.measure, words)
+    axes.set_ylabel(f"{name} ({known[1] if known else score.unit})", color=INK, fontsize=9)
     title = textwrap.wrap(f"{curve.label} ({curve.status})", max(20, size_px[0] // 7), max_lines=2)
     axes.set_title("\n".join(displayable(line) for line in title), fontsize=7.5, color=QUIET, loc="left")
     axes.set_xlim(float(age.min()), float(age.max()))
@@ -84,7 +92,7 @@ def reference_figure(
     return _pixels(figure)
 
 
-def _draw_person(axes: Axes, score: Score, age_years: float, factor: float) -> None:
+def _draw_person(axes: Axes, score: Score, age_years: float, factor: float, words: Words) -> None:
     """The person's point, with the interval of the measurement where it is known."""
     value = (score.value or 0.0) * factor
     error = None
@@ -100,30 +108,28 @@ def _draw_person(axes: Axes, score: Score, age_years: float, factor: float) -> N
         markersize=6,
         capsize=3,
         linewidth=1.2,
-        label="this examination" + (" with 95 % interval" if error is not None else ""),
+        label=words("this examination") if error is None else words("this examination with 95 % interval"),
         zorder=5,
     )
 
 
-def _draw_profile(axes: Axes, measures: Measures) -> None:
+def _draw_profile(axes: Axes, measures: Measures, words: Words) -> None:
     """Areas to both sides of a middle line."""
     profile = measures.profile
     height = np.array([point.position_mm for point in profile])
     separated = any(point.left_fat_cm2 is not None for point in profile)
+    right = words("lean right") if separated else words("compartment right")
+    left = words("lean left") if separated else words("compartment left")
     sides = (
-        (-1.0, Label.LEAN_RIGHT, Label.IMAT_RIGHT, "right_lean_cm2", "right_fat_cm2"),
-        (1.0, Label.LEAN_LEFT, Label.IMAT_LEFT, "left_lean_cm2", "left_fat_cm2"),
+        (-1.0, (Label.LEAN_RIGHT, Label.IMAT_RIGHT), "right", (right, words("IMAT right"))),
+        (1.0, (Label.LEAN_LEFT, Label.IMAT_LEFT), "left", (left, words("IMAT left"))),
     )
     widest = 1.0
-    for sign, lean_label, fat_label, lean_name, fat_name in sides:
-        lean = np.array([getattr(point, lean_name) or 0.0 for point in profile])
-        fat = np.array([getattr(point, fat_name) or 0.0 for point in profile])
+    for sign, (lean_label, fat_label), side, (lean_word, fat_word) in sides:
+        lean = np.array([getattr(point, f"{side}_lean_cm2") or 0.0 for point in profile])
+        fat = np.array([getattr(point, f"{side}_fat_cm2") or 0.0 for point in profile])
         widest = max(widest, float((lean + fat).max()))
-        side = "right" if sign < 0 else "left"
-        lean_word = "lean" if separated else "compartment"
-        axes.fill_betweenx(
-            height, 0, sign * lean, color=_hex(lean_label), linewidth=0, label=f"{lean_word} {side}"
-        )
+        axes.fill_betweenx(height, 0, sign * lean, color=_hex(lean_label), linewidth=0, label=lean_word)
         if separated:
             axes.fill_betweenx(
                 height,
@@ -131,15 +137,15 @@ def _draw_profile(axes: Axes, measures: Measures) -> None:
                 sign * (lean + fat),
                 color=_hex(fat_label),
                 linewidth=0,
-                label=f"IMAT {side}",
+                label=fat_word,
             )
     axes.axvline(0, color="white", linewidth=1.2)
     axes.set_xlim(-1.12 * widest, 1.12 * widest)
     axes.set_ylim(float(height.min()), float(height.max()) if len(height) > 1 else float(height.min()) + 1)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):g}"))
-    axes.set_xlabel("R        cross-sectional area (cm\u00b2)        L", color=INK, fontsize=9)
-    axes.set_ylabel("Position from the caudal end (mm)", color=INK, fontsize=9)
+    axes.set_xlabel(words("R        cross-sectional area (cm\u00b2)        L"), color=INK, fontsize=9)
+    axes.set_ylabel(words("Position from the caudal end (mm)"), color=INK, fontsize=9)
     axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 

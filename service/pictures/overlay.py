@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from service.core.language import ENGLISH, Words
 from service.core.mask import Label, Mask
 from service.core.volume import Grid, Volume
 from service.pictures.content import Panel
@@ -117,7 +118,12 @@ def overlay_slice(
 
 
 def make_panels(
-    volume: Volume, mask: Mask | None, *, count: int = 3, size_px: tuple[int, int] = (402, 302)
+    volume: Volume,
+    mask: Mask | None,
+    *,
+    count: int = 3,
+    size_px: tuple[int, int] = (402, 302),
+    words: Words = ENGLISH,
 ) -> tuple[Panel, ...]:
     """Key slices for the capture and the PDF, from caudal to cranial, each with its place in words."""
     grid = volume.grid
@@ -128,7 +134,12 @@ def make_panels(
     return tuple(
         Panel(
             rgb=overlay_slice(volume, mask, index, size_px=size_px, crop=True),
-            caption=f"Slice {index + 1} of {slices}, {heights[index]:.0f} mm from the caudal end",
+            caption=words(
+                "Slice {number} of {count}, {height} mm from the caudal end",
+                number=index + 1,
+                count=slices,
+                height=words.number(float(heights[index]), ".0f"),
+            ),
         )
         for index in ordered
     )

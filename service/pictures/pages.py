@@ -13,6 +13,7 @@ from reportlab.lib.colors import Color, HexColor
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
+from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
@@ -30,10 +31,11 @@ from reportlab.platypus import (
 
 from service.core import wording
 from service.core.finding import Finding
+from service.core.language import ENGLISH, Words
 from service.pictures import content
 from service.pictures.content import Banner, Panel
 from service.pictures.figures import ReferenceCurve, profile_figure, reference_figure
-from service.pictures.fonts import BOLD, REGULAR, displayable
+from service.pictures.fonts import BOLD, REGULAR, displayable, needs_wide_font, text_picture
 from service.pictures.overlay import png
 
 # Pictures as bytes rather than as text: a quarter smaller, and the text form is slow in plain Python.
@@ -47,6 +49,9 @@ RULE: Final = HexColor("#c9d1d9")
 STRIPE: Final = HexColor("#f3f5f8")
 AMBER: Final = HexColor("#f2b233")
 SIDE_MM: Final = 16.0
+INK_RGB: Final = (0x1C, 0x25, 0x30)
+#: Height of the letters of a text drawn as a picture: 300 dots an inch on paper.
+PICTURE_PX: Final = 36
 WIDTH: Final = A4[0] - 2 * SIDE_MM * mm
 #: A row of charts is drawn 9.4 x 2.7 inches large and printed three quarters as large, 300 dots an inch.
 CHARTS_PX: Final = (940, 270)
@@ -59,6 +64,7 @@ def report_pdf(
     panels: Sequence[Panel],
     *,
     charts: Sequence[NDArray[np.uint8]] = (),
+    words: Words = ENGLISH,
 ) -> bytes:
     """The report in A4, with the pictures of ``draw_charts``; the same arguments give the same bytes."""
     _register_fonts()
@@ -66,58 +72,65 @@ def report_pdf(
     document = BaseDocTemplate(
         buffer,
         pagesize=A4,
-        title=f"{wording.TITLE} - {wording.BANNER}",
+        title=f"{words(wording.TITLE)} - {words(wording.BANNER)}",
         author=wording.PRODUCT,
-        subject=wording.DISCLAIMER,
+        subject=words(wording.DISCLAIMER),
         creator=wording.PRODUCT,
+        lang=words.language,
         invariant=1,
     )
 
     def draw_edge(canvas: Canvas, _: Any) -> None:
-        _draw_edge(canvas, banner)
+        _draw_edge(canvas, banner, words)
 
     bottom, height = 13 * mm, A4[1] - 46 * mm
     area = Frame(SIDE_MM * mm, bottom, WIDTH, height, 0, 0, 0, 0)
     document.addPageTemplates([PageTemplate(frames=[area], onPage=draw_edge)])
-    document.build(_story(finding, panels, charts))
+    document.build(_story(finding, panels, charts, words))
     return buffer.getvalue()
 
 
-def _story(finding: Finding, panels: Sequence[Panel], charts: Sequence[NDArray[np.uint8]]) -> list[Flowable]:
+def _story(
+    finding: Finding, panels: Sequence[Panel], charts: Sequence[NDArray[np.uint8]], words: Words
+) -> list[Flowable]:
     """Everything on the pages, in order."""
     story: list[Flowable] = []
     if finding.measures is None:
-        story += _reasons(finding)
+        story += _reasons(finding, words)
         story += _pictures(panels)
     else:
         story += _pictures(panels)
-        story += _measures(finding)
-        story += _comparison(finding)
-    story += _flags_and_quality(finding)
+        story += _measures(finding, words)
+        story += _comparison(finding, words)
+    story += _flags_and_quality(finding, words)
     if charts:
-        story += _charts(charts)
-    story += _section("Limits", [" ".join([*wording.LIMITS, _follow_up(finding)])], size=7.0)
-    origin = [content.source_line(finding), *content.provenance_lines(finding)]
+        story += _charts(charts, words)
+    limits = [*(words(limit) for limit in wording.LIMITS), _follow_up(finding, words)]
+    story += _section(words("Limits"), [" ".join(limits)], size=7.0)
+    origin = [content.source_line(finding, words), *content.provenance_lines(finding, words)]
     if finding.definition is not None:
-        origin.append(f"Boundary rule: {finding.definition.boundary_rule}")
-    story += _section("Origin", origin, size=6.5)
+        origin.append(words("Boundary rule: {rule}", rule=finding.definition.boundary_rule))
+    story += _section(words("Origin"), origin, size=6.5)
     return story
 
 
-def _follow_up(finding: Finding) -> str:
+def _follow_up(finding: Finding, words: Words) -> str:
     """What may follow, in the words of the reporting rules; nothing where nothing was measured."""
     if finding.measures is None:
-        return wording.NO_MEASUREMENT
-    return "Reviewed by: not reviewed. No action is recommended by this software."
+        return words(wording.NO_MEASUREMENT)
+    return words("Reviewed by: not reviewed. No action is recommended by this software.")
 
 
-def _reasons(finding: Finding) -> list[Flowable]:
+def _reasons(finding: Finding, words: Words) -> list[Flowable]:
     """The distinct head of a report without measures."""
-    word = "NOT ASSESSABLE" if finding.status == "not_assessable" else "NOT ELIGIBLE"
-    box = Table([[_text(f"<b>{word}: no measurement is reported</b>", 13)]], colWidths=[WIDTH])
+    headline = words(content.HEADLINES[finding.status])
+    box = Table([[_text(f"<b>{_safe(headline)}</b>", 13)]], colWidths=[WIDTH])
     box.setStyle([("BOX", (0, 0), (-1, -1), 1.2, AMBER), ("BOTTOMPADDING", (0, 0), (-1, -1), 9)])
-    lines = [f"{reason.text} ({reason.code})" for reason in finding.reasons]
-    return [box, *_section("Reason", lines, size=10.0), Spacer(1, 3 * mm)]
+    return [
+        box,
+        *_section(words("Reason"), content.reason_lines(finding, words), size=10.0),
+        Spacer(1, 3 * mm),
+    ]
 
 
 def _pictures(panels: Sequence[Panel]) -> list[Flowable]:
@@ -140,13 +153,13 @@ def _pictures(panels: Sequence[Panel]) -> list[Flowable]:
     return [table]
 
 
-def _measures(finding: Finding) -> list[Flowable]:
+def _measures(finding: Finding, words: Words) -> list[Flowable]:
     """The table of measures."""
     assert finding.measures is not None
-    head = ["", "", "Left", "Right", "Total", "Asymmetry"]
+    head = ["", "", words("Left"), words("Right"), words("Total"), words("Asymmetry")]
     body = [
         [row.name, row.unit, row.left, row.right, row.total, row.asymmetry]
-        for row in content.measure_rows(finding.measures)
+        for row in content.measure_rows(finding.measures, words)
     ]
     widths = [66 * mm, 18 * mm, 23 * mm, 23 * mm, 23 * mm]
     table = Table([head, *body], colWidths=[*widths, WIDTH - sum(widths)], rowHeights=4.9 * mm)
@@ -163,32 +176,33 @@ def _measures(finding: Finding) -> list[Flowable]:
             ("LINEBELOW", (0, 0), (-1, 0), 0.6, RULE),
         ]
     )
-    note = _text("Asymmetry: (left - right) / (left + right). Sides are the patient's.", 7, QUIET)
-    return [*_section("Measures", []), table, note]
+    note = words("Asymmetry: (left - right) / (left + right). Sides are the patient's.")
+    return [*_section(words("Measures"), []), table, _text(_safe(note), 7, QUIET)]
 
 
-def _comparison(finding: Finding) -> list[Flowable]:
+def _comparison(finding: Finding, words: Words) -> list[Flowable]:
     """Scores or the reasons why there are none, flags and pattern."""
-    lines = [f"{name}; {sentence}." for name, sentence in content.score_lines(finding)]
-    story = _section("Comparison with reference tables", lines or ["No comparison was made."])
-    rest = f"Person: {content.person_line(finding)}. Pattern: {content.pattern_line(finding)}."
+    lines = [f"{name}; {sentence}." for name, sentence in content.score_lines(finding, words)]
+    story = _section(words("Comparison with reference tables"), lines or [words("No comparison was made.")])
+    person, pattern = content.person_line(finding, words), content.pattern_line(finding, words)
+    rest = words("Person: {person}. Pattern: {pattern}.", person=person, pattern=pattern)
     story.append(_text(_safe(rest), 8))
     return story
 
 
-def _flags_and_quality(finding: Finding) -> list[Flowable]:
+def _flags_and_quality(finding: Finding, words: Words) -> list[Flowable]:
     """Flags on the left and quality on the right, or quality alone where there is no flag."""
-    quality = content.quality_lines(finding)
+    quality = content.quality_lines(finding, words)
     if not finding.flags:
-        return _section("Quality", quality)
-    flags = [f"{name}: {state}" for name, state in content.flag_lines(finding)]
+        return _section(words("Quality"), quality)
+    flags = [f"{name}: {state}" for name, state in content.flag_lines(finding, words)]
     gap = 6 * mm
     half = (WIDTH - gap) / 2
     columns = [
         [
-            _section("Flags", flags, size=7.5, width=half),
+            _section(words("Flags"), flags, size=7.5, width=half),
             "",
-            _section("Quality", quality, size=7.5, width=half),
+            _section(words("Quality"), quality, size=7.5, width=half),
         ]
     ]
     table = Table(columns, colWidths=[half, gap, half])
@@ -204,7 +218,9 @@ def _flags_and_quality(finding: Finding) -> list[Flowable]:
     return [table]
 
 
-def draw_charts(finding: Finding, curves: Mapping[str, ReferenceCurve]) -> list[NDArray[np.uint8]]:
+def draw_charts(
+    finding: Finding, curves: Mapping[str, ReferenceCurve], words: Words = ENGLISH
+) -> list[NDArray[np.uint8]]:
     """The profile along the spine, then each norm that a score was taken from, as RGB; [] without measures.
 
     ``curves`` maps a measure to the norm that it was scored with; those are drawn with the person.
@@ -214,10 +230,12 @@ def draw_charts(finding: Finding, curves: Mapping[str, ReferenceCurve]) -> list[
     scores = [score for score in finding.scores if score.measure in curves]
     size_px = (CHARTS_PX[0] // _columns(1 + len(scores)), CHARTS_PX[1])
     age = finding.person.age_years if finding.person else None
-    pictures = [profile_figure(finding, size_px=size_px, scale=CHART_SCALE)]
+    pictures = [profile_figure(finding, size_px=size_px, scale=CHART_SCALE, words=words)]
     for score in scores:
         curve = curves[score.measure]
-        pictures.append(reference_figure(score, curve, age_years=age, size_px=size_px, scale=CHART_SCALE))
+        pictures.append(
+            reference_figure(score, curve, age_years=age, size_px=size_px, scale=CHART_SCALE, words=words)
+        )
     return pictures
 
 
@@ -226,7 +244,7 @@ def _columns(charts: int) -> int:
     return min(3, max(2, charts))
 
 
-def _charts(pictures: Sequence[NDArray[np.uint8]]) -> list[Flowable]:
+def _charts(pictures: Sequence[NDArray[np.uint8]], words: Words) -> list[Flowable]:
     """The charts in rows of up to three."""
     columns = _columns(len(pictures))
     box = (WIDTH / columns - 2 * mm, 60 * mm)
@@ -235,7 +253,9 @@ def _charts(pictures: Sequence[NDArray[np.uint8]]) -> list[Flowable]:
     rows = [charts[start : start + columns] for start in range(0, len(charts), columns)]
     table = Table(rows, colWidths=[WIDTH / columns] * columns, hAlign="LEFT")
     table.setStyle([("LEFTPADDING", (0, 0), (-1, -1), 0), ("VALIGN", (0, 0), (-1, -1), "TOP")])
-    title = "Along the spine" + (", and beside the reference tables" if len(pictures) > 1 else "")
+    title = words("Along the spine")
+    if len(pictures) > 1:
+        title = words("Along the spine, and beside the reference tables")
     return [KeepTogether([*_section(title, []), table])]
 
 
@@ -278,7 +298,7 @@ def _image(rgb: NDArray[np.uint8], width: float, height: float) -> Image:
     return Image(BytesIO(png(rgb)), width=columns * scale, height=rows * scale)
 
 
-def _draw_edge(canvas: Canvas, banner: Banner) -> None:
+def _draw_edge(canvas: Canvas, banner: Banner, words: Words) -> None:
     """Head and foot of each page: research use only, whose page it is, page number."""
     width, height = A4
     canvas.saveState()
@@ -286,36 +306,50 @@ def _draw_edge(canvas: Canvas, banner: Banner) -> None:
     canvas.rect(0, height - 10 * mm, width, 10 * mm, stroke=0, fill=1)
     canvas.setFillColor(INK)
     canvas.setFont(BOLD_NAME, 10)
-    canvas.drawString(SIDE_MM * mm, height - 6.6 * mm, wording.BANNER)
-    canvas.setFont(REGULAR_NAME, 7.5)
-    canvas.drawRightString(width - SIDE_MM * mm, height - 6.5 * mm, wording.UNVERIFIED)
+    canvas.drawString(SIDE_MM * mm, height - 6.6 * mm, words(wording.BANNER))
+    room = WIDTH - pdfmetrics.stringWidth(words(wording.BANNER), BOLD_NAME, 10) - 4 * mm
+    unverified = words(wording.UNVERIFIED)
+    canvas.setFont(REGULAR_NAME, min(7.5, room / pdfmetrics.stringWidth(unverified, REGULAR_NAME, 1)))
+    canvas.drawRightString(width - SIDE_MM * mm, height - 6.5 * mm, unverified)
     canvas.setFont(BOLD_NAME, 13)
-    canvas.drawString(SIDE_MM * mm, height - 17 * mm, wording.TITLE)
-    _draw_fields(canvas, banner, height - 23 * mm)
+    canvas.drawString(SIDE_MM * mm, height - 17 * mm, words(wording.TITLE))
+    _draw_fields(canvas, banner.fields(words), height - 23 * mm)
     canvas.setStrokeColor(RULE)
     canvas.line(SIDE_MM * mm, height - 30.5 * mm, width - SIDE_MM * mm, height - 30.5 * mm)
     canvas.setFillColor(QUIET)
     canvas.setFont(REGULAR_NAME, 7)
-    canvas.drawString(SIDE_MM * mm, 9 * mm, wording.DISCLAIMER)
-    canvas.drawRightString(width - SIDE_MM * mm, 9 * mm, f"Page {canvas.getPageNumber()}")
+    canvas.drawString(SIDE_MM * mm, 9 * mm, words(wording.DISCLAIMER))
+    canvas.drawRightString(width - SIDE_MM * mm, 9 * mm, words("Page {page}", page=canvas.getPageNumber()))
     canvas.restoreState()
 
 
-def _draw_fields(canvas: Canvas, banner: Banner, top: float) -> None:
+def _draw_fields(canvas: Canvas, fields: Sequence[tuple[str, str]], top: float) -> None:
     """The patient banner in two rows."""
     left = SIDE_MM * mm
     # Place and width in mm of each field, in the order of Banner.fields.
     places = ((0, 0, 72), (74, 0, 52), (128, 0, 32), (162, 0, 16), (0, 1, 72), (74, 1, 52), (128, 1, 32))
     order = (0, 1, 2, 3, 6, 5, 4)
     for (x, row, width), index in zip(places, order, strict=True):
-        label, text = banner.fields[index]
+        label, text = fields[index]
         canvas.setFillColor(QUIET)
         canvas.setFont(REGULAR_NAME, 6.5)
         canvas.drawString(left + x * mm, top - row * 5 * mm, label)
-        offset = {74: 15 * mm, 162: 7 * mm}.get(x, 11 * mm)
+        least = pdfmetrics.stringWidth(label, REGULAR_NAME, 6.5) + 1.5 * mm
+        offset = max(least, {74: 15 * mm, 162: 7 * mm}.get(x, 11 * mm))
         canvas.setFillColor(INK)
         canvas.setFont(REGULAR_NAME, 8)
-        canvas.drawString(left + x * mm + offset, top - row * 5 * mm, _fit(text, width * mm - offset))
+        _draw_text(canvas, left + x * mm + offset, top - row * 5 * mm, text, width * mm - offset)
+
+
+def _draw_text(canvas: Canvas, x: float, y: float, text: str, width: float) -> None:
+    """A text in one line; as a picture where the letters of the report lack some of it."""
+    if not needs_wide_font(text):
+        canvas.drawString(x, y, _fit(text, width))
+        return
+    rows, columns, _ = (picture := text_picture(text, PICTURE_PX, INK_RGB)).shape
+    scale = min(11.0 / rows, width / columns)
+    image = ImageReader(BytesIO(png(picture)))
+    canvas.drawImage(image, x, y - 0.24 * rows * scale, width=columns * scale, height=rows * scale)
 
 
 def _fit(text: str, width: float) -> str:

@@ -32,9 +32,9 @@ from service.core.mask import Mask, two_class_mask
 from service.core.measure import measure_muscles
 from service.core.norms import NormTable, Scorable, score
 from service.core.predictor import Outlook, gather
-from service.core.quality import check_compartment
+from service.core.quality import check_age, check_compartment
 from service.core.risk import Policy, quadrant, raise_flags
-from service.core.series import StackFacts
+from service.core.series import Person, StackFacts
 from service.core.volume import Grid, Volume
 from service.core.water_fat import check_water_and_fat, is_fat
 from service.dicom.identity import ObjectIdentity, Written
@@ -339,13 +339,14 @@ def blank_finding(inputs: Inputs, workshop: Workshop, supersedes: str | None) ->
             slices=facts.slices,
             coverage_mm=facts.coverage_mm,
             spacing_mm=facts.spacing_mm,
+            scanner=facts.scanner or None,
         ),
-        person=PersonSection(**asdict(facts.person)),
+        person=_person(facts.person),
         measures=None,
         scores=(),
         flags=(),
         quadrant=None,
-        quality=pair_check(inputs),
+        quality=(*pair_check(inputs), *check_age(facts.person)),
         model=ModelSection(
             name=card.name,
             version=card.version,
@@ -357,6 +358,18 @@ def blank_finding(inputs: Inputs, workshop: Workshop, supersedes: str | None) ->
         policy=workshop.policy.reference,
         software=workshop.software,
         supersedes=supersedes,
+    )
+
+
+def _person(person: Person) -> PersonSection:
+    """Age, sex and height as the scores use them."""
+    return PersonSection(
+        age_years=person.age_years,
+        age_source=person.age_source,
+        sex=person.sex,
+        sex_source=person.sex_source,
+        height_m=person.height_m,
+        height_source=person.height_source,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from service import files
 from service.core.dixon import find_input_sets
 from service.core.finding import SeriesInput
+from service.core.normfit_cohort import quality_passed
 from service.dicom.series import Scan, scan
 from service.errors import Reason
 from service.pipeline.analyse import (
@@ -54,6 +55,10 @@ TABLE_COLUMNS = (
     "mean_csa_cm2",
     "lmm_height_index_ml_m2",
     "model",
+    "definition",
+    "fat_method",
+    "scanner",
+    "quality_passed",
 )
 
 WorkshopMaker = Callable[[], Workshop]
@@ -278,6 +283,9 @@ def _row(folder: str, found: dict[str, Any]) -> dict[str, Any]:
         "reason": " ".join(reason["code"] for reason in found["reasons"]),
         "lmm_height_index_ml_m2": measures.get("lmm_height_index_ml_m2"),
         "model": "{name}@{version}".format(**found["model"]) if found["model"] else None,
+        "definition": "{id}@{version}".format(**found["definition"]) if found["definition"] else None,
+        "fat_method": (found["definition"] or {}).get("fat_method"),
+        "quality_passed": quality_passed(found["quality"]),
     }
     return {column: values.get(column) for column in TABLE_COLUMNS}
 

@@ -108,6 +108,9 @@ def close_series(
     holes.forget_others({series.id for series in found})
     groups: dict[Hashable, list[Seen]] = defaultdict(list)
     for series in found:
+        if series.partly_gone:
+            _close_unmeasured(sessions, series, now=now)
+            continue
         seen = _see(spool, series, capped=series.since <= now - closing.hard_cap, holes=holes)
         if seen is not None:
             dixon = any(is_dixon(stack.facts) for stack in seen.stacks)
@@ -116,6 +119,19 @@ def close_series(
     for group in groups.values():
         ready += _close(sessions, spool, group, now=now, holes=holes)
     return ready
+
+
+def _close_unmeasured(sessions: Sessions, series: OpenSeries, *, now: datetime) -> None:
+    """Close a series that got late images after its others were taken away: half of it must not be measured.
+
+    The earlier results stay. When the whole series is sent again it is measured like a new one.
+    """
+    with sessions.begin() as session:
+        if ledger.close_series(session, series, reason=CompletionReason.QUIET, now=now):
+            gone = sum(not path for path, _, _ in series.images)
+            detail = {"images": len(series.images) - gone, "purged": gone}
+            ledger.add_event(session, "late_after_purge", at=now, series_id=series.id, detail=detail)
+    log.info("series_closed", extra={"series_id": series.id, "reason": "late_after_purge"})
 
 
 def _see(spool: Spool, series: OpenSeries, *, capped: bool, holes: Holes) -> Seen | None:

@@ -3,23 +3,39 @@
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
+from service.core.answers import Answer
+from service.core.circuit import DEFAULT_TERMS, CircuitState, CircuitTerms
 from service.core.status import DeliveryState, OutputKind
-from service.db import deliveries, ledger, people
+from service.db import circuits, deliveries, ledger, people
 from service.db.deliveries import Parcel
-from service.db.session import Sessions
+from service.db.session import Session, Sessions
 from service.dicom import scu
-from service.dicom.scu import Address, StoreOutcome
+from service.dicom.scu import Address
 from service.errors import DeliveryError, PeerUnreachable, Reason, StoreRefused
 from service.files import within
 from service.pipeline.heartbeat import Heartbeat
+from service.wire import dicomweb
+from service.wire.dicomweb import WebAddress
 
 log = logging.getLogger(__name__)
 
 _RANDOM = secrets.SystemRandom()
+
+Confirm = Literal["none", "commitment", "query"]
+
+#: What to say where a peer gave no status.
+TEXTS = {
+    "context_refused": "The peer does not take this class of object in a syntax we can write.",
+    "unreadable": "The stored file is missing or damaged.",
+    "http_refused": "The peer refused the request.",
+    "http_unclear": "The peer did not say what became of the object.",
+    "not_tried": "The association ended before its turn.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +43,14 @@ class Destination:
     """One peer that gets results."""
 
     name: str
-    address: Address
+    address: Address | WebAddress
     outputs: tuple[OutputKind, ...]
     #: Whether flag texts may reach this peer.
     flags: bool = False
+    #: How the peer is asked afterwards whether it has what it was sent.
+    confirm: Confirm = "none"
+    #: Results on their way to it at a time.
+    lanes: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +61,7 @@ class Terms:
     backoff: timedelta
     backoff_max: timedelta
     beat_seconds: float
+    circuit: CircuitTerms = field(default=DEFAULT_TERMS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +74,16 @@ class Report:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Answer:
-    """What the peer answered for one object, or why it did not."""
+class _Sending:
+    """The answers of one association or request."""
 
-    status: int | None
-    stored: bool
-    final: bool
-    reason: Reason
+    answers: Sequence[Answer]
+    #: The peer took at least one object, or said why it does not.
+    reached: bool = False
+    #: Why the peer could not be reached.
+    away: Reason | None = None
+    #: A fault of ours, which says nothing about the peer.
+    fault: Reason | None = None
 
 
 def run(
@@ -76,12 +100,19 @@ def run(
     Bytes are sent as they were stored. An object may arrive twice, always under one identifier.
     """
     with sessions.begin() as session:
-        parcels = deliveries.claim_deliveries(session, analysis_id, peer=destination.name, now=clock())
+        parcels = deliveries.claim_deliveries(
+            session,
+            analysis_id,
+            peer=destination.name,
+            now=clock(),
+            terms=terms.circuit,
+            lanes=destination.lanes,
+        )
     if not parcels:
         return None
     with Heartbeat(lambda: _beat(sessions, parcels), every_seconds=terms.beat_seconds):
-        answers = _send(parcels, destination, home)
-    report = _record(sessions, analysis_id, destination, parcels, answers, terms=terms, now=clock())
+        sending = _send(parcels, destination, home)
+    report = _record(sessions, analysis_id, destination, parcels, sending, terms=terms, now=clock())
     log.info(
         "delivery_done",
         extra={"analysis_id": analysis_id, "peer": destination.name, "count": report.sent},
@@ -94,37 +125,30 @@ def _beat(sessions: Sessions, parcels: Sequence[Parcel]) -> bool:
         return deliveries.beat_deliveries(session, parcels)
 
 
-def _send(parcels: Sequence[Parcel], destination: Destination, home: Path) -> list[_Answer]:
+def _send(parcels: Sequence[Parcel], destination: Destination, home: Path) -> _Sending:
     """One answer for each parcel, whatever happens on the way."""
+    not_tried = Answer(status=None, code="not_tried")
     try:
         paths = [within(home, parcel.path) for parcel in parcels]
-        outcomes = {outcome.path: outcome for outcome in scu.store(paths, destination.address)}
-        return [_answer(outcomes.get(path)) for path in paths]
+        if isinstance(destination.address, WebAddress):
+            uids = [parcel.sop_instance_uid for parcel in parcels]
+            by_uid = dicomweb.store(list(zip(uids, paths, strict=True)), destination.address)
+            answers = [by_uid.get(uid, not_tried) for uid in uids]
+        else:
+            outcomes = {outcome.path: outcome for outcome in scu.store(paths, destination.address)}
+            answers = [outcomes.get(path, not_tried) for path in paths]
     except DeliveryError as error:
         log.warning("peer_unreachable", extra={"peer": destination.name, "code": error.reason.code})
-        reason = error.reason
+        return _Sending(answers=[not_tried] * len(parcels), away=error.reason)
     except Exception as error:  # Whatever happened, the rows say so and are tried again.
         log.exception("delivery_fault", extra={"peer": destination.name})
         reason = Reason("internal_fault", f"{type(error).__name__} while sending.")
-    return [_Answer(status=None, stored=False, final=False, reason=reason)] * len(parcels)
-
-
-def _answer(outcome: StoreOutcome | None) -> _Answer:
-    """What an outcome means for the row."""
-    if outcome is None:
-        return _Answer(
-            status=None, stored=False, final=False, reason=Reason(PeerUnreachable.code, "Nothing was sent.")
-        )
-    if outcome.status is None:
-        texts = {
-            "context_refused": "The peer does not take this class of object in a syntax we can write.",
-            "unreadable": "The stored file is missing or damaged.",
-        }
-        code = outcome.code or "no_answer"
-        reason = Reason(code, texts.get(code, "The peer did not answer."))
-    else:
-        reason = Reason(StoreRefused.code, f"The peer answered 0x{outcome.status:04X}.")
-    return _Answer(status=outcome.status, stored=outcome.stored, final=outcome.final, reason=reason)
+        return _Sending(answers=[Answer(status=None, code=reason.code)] * len(parcels), fault=reason)
+    if any(answer.reached for answer in answers):
+        return _Sending(answers=answers, reached=True)
+    if not any(answer.code == "no_answer" for answer in answers):
+        return _Sending(answers=answers)
+    return _Sending(answers=answers, away=Reason("no_answer", "The peer took the connection, no object."))
 
 
 def _record(
@@ -132,53 +156,133 @@ def _record(
     analysis_id: int,
     destination: Destination,
     parcels: Sequence[Parcel],
-    answers: Sequence[_Answer],
+    sending: _Sending,
     *,
     terms: Terms,
     now: datetime,
 ) -> Report:
-    """Write down the outcome of each object."""
-    sent = retried = dead = 0
-    codes: set[str] = set()
+    """Write down the outcome of each object, and whether the peer was there."""
+    sent, codes = 0, set()
+    states: list[DeliveryState | None] = []
     with sessions.begin() as session:
-        for parcel, answer in zip(parcels, answers, strict=True):
-            status = answer.status
-            if answer.stored and status is not None:
-                sent += deliveries.mark_sent(session, parcel, status=status, now=now)
-                continue
-            codes.add(answer.reason.code if status is None else f"0x{status:04X}")
-            if answer.final or parcel.attempt >= terms.attempts:
-                dead += deliveries.mark_dead(session, parcel, status=status, reason=answer.reason)
-            else:
-                next_at = now + wait(parcel.attempt, terms)
-                state = deliveries.mark_retry(
-                    session, parcel, status=status, reason=answer.reason, next_at=next_at
+        away_until = _note_peer(session, destination, sending, terms=terms, now=now)
+        for parcel, answer in zip(parcels, sending.answers, strict=True):
+            if answer.stored and answer.status is not None:
+                confirm_at = now if destination.confirm != "none" else None
+                sent += deliveries.mark_sent(
+                    session, parcel, status=answer.status, now=now, confirm_at=confirm_at
                 )
-                retried += state is DeliveryState.PENDING
-                dead += state is DeliveryState.DEAD
-        detail = {
-            "peer": destination.name,
-            "sent": sent,
-            "retry": retried,
-            "dead": dead,
-            "codes": sorted(codes),
-        }
-        name = "delivery_sent" if not codes else "delivery_failed"
-        ledger.add_event(session, name, at=now, analysis_id=analysis_id, detail=detail)
-        people.record(
-            session,
-            at=now,
-            actor="service",
-            action=name,
-            outcome="ok" if not codes else "refused",
-            object_type="analysis",
-            object_id=analysis_id,
-            detail=detail,
+                continue
+            reason = _reason(answer, sending)
+            codes.add(reason.code if answer.status is None else f"0x{answer.status:04X}")
+            states.append(
+                _unsent(session, parcel, answer, reason, away_until=away_until, terms=terms, now=now)
+            )
+        report = Report(
+            sent=sent,
+            retried=states.count(DeliveryState.PENDING),
+            dead=states.count(DeliveryState.DEAD),
         )
-    return Report(sent=sent, retried=retried, dead=dead)
+        note(
+            session,
+            "delivery_failed" if codes else "delivery_sent",
+            analysis_id,
+            ok=not codes,
+            detail={
+                "peer": destination.name,
+                "sent": report.sent,
+                "retry": report.retried,
+                "dead": report.dead,
+                "codes": sorted(codes),
+            },
+            now=now,
+        )
+    return report
+
+
+def _note_peer(
+    session: Session, destination: Destination, sending: _Sending, *, terms: Terms, now: datetime
+) -> datetime | None:
+    """Tell the peer's circuit how it went; when a peer that is away may be tried again."""
+    if sending.reached:
+        circuits.note_reached(session, destination.name, now=now)
+    if sending.away is None:
+        return None
+    circuit = circuits.note_unreachable(
+        session, destination.name, reason=sending.away, terms=terms.circuit, now=now, spread=spread()
+    )
+    if circuit.state is CircuitState.OPEN:
+        return circuit.open_until
+    return now + wait(circuit.failures, terms)
+
+
+def _unsent(
+    session: Session,
+    parcel: Parcel,
+    answer: Answer,
+    reason: Reason,
+    *,
+    away_until: datetime | None,
+    terms: Terms,
+    now: datetime,
+) -> DeliveryState | None:
+    """What becomes of an object that did not arrive."""
+    if answer.final:
+        dead = deliveries.mark_dead(session, parcel, status=answer.status, reason=reason)
+        return DeliveryState.DEAD if dead else None
+    if answer.tried:
+        return deliveries.mark_retry(
+            session,
+            parcel,
+            status=answer.status,
+            reason=reason,
+            next_at=max(now + wait(parcel.failures + 1, terms), away_until or now),
+            limit=terms.attempts,
+        )
+    # Its turn did not come, which says nothing about it: it goes again as soon as the peer is there.
+    return deliveries.mark_retry(session, parcel, status=None, reason=reason, next_at=away_until or now)
+
+
+def _reason(answer: Answer, sending: _Sending) -> Reason:
+    """Why an object did not arrive."""
+    if answer.status is not None:
+        return Reason(StoreRefused.code, f"The peer answered 0x{answer.status:04X}.")
+    known = sending.fault or (None if answer.tried else sending.away)
+    if known is not None:
+        return known
+    code = answer.code or PeerUnreachable.code
+    return Reason(code, TEXTS.get(code, "The peer did not answer."))
+
+
+def note(
+    session: Session,
+    name: str,
+    analysis_id: int | None,
+    *,
+    ok: bool,
+    detail: dict[str, object],
+    now: datetime,
+) -> None:
+    """Write an event and a line of the audit record."""
+    ledger.add_event(session, name, at=now, analysis_id=analysis_id, detail=detail)
+    people.record(
+        session,
+        at=now,
+        actor="service",
+        action=name,
+        outcome="ok" if ok else "refused",
+        object_type="analysis",
+        object_id=analysis_id,
+        detail=detail,
+    )
 
 
 def wait(attempt: int, terms: Terms) -> timedelta:
     """Time before the next try: doubling, with a bound, and spread so that peers are not hit in step."""
     doubled = terms.backoff * float(2 ** min(attempt - 1, 30))
-    return min(doubled, terms.backoff_max) * _RANDOM.uniform(0.5, 1.0)
+    return min(doubled, terms.backoff_max) * spread()
+
+
+def spread() -> float:
+    """A share of a wait, so that what failed together does not try again together."""
+    return _RANDOM.uniform(0.5, 1.0)

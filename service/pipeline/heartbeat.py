@@ -16,6 +16,7 @@ class Heartbeat:
         self._beat = beat
         self._every = every_seconds
         self._ended = threading.Event()
+        self._lost = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
@@ -28,10 +29,16 @@ class Heartbeat:
         self._ended.set()
         self._thread.join()
 
+    @property
+    def lost(self) -> bool:
+        """Whether somebody else holds the lease now."""
+        return self._lost.is_set()
+
     def _run(self) -> None:
         while not self._ended.wait(self._every):
             try:
                 if not self._beat():
+                    self._lost.set()
                     log.warning("lease_lost")
                     return
             except Exception:  # noqa: BLE001 - the edge of a thread of its own: the next beat may succeed

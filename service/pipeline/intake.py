@@ -1,12 +1,15 @@
 """The verb "take in": received images become rows."""
 
 import logging
-from datetime import datetime
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from service.db import ledger
 from service.db.ledger import InstanceFacts, Recorded, StudyFacts
 from service.db.session import Sessions
-from service.dicom.scp import Received, Refused, Rejected
+from service.dicom.scp import Received, Refused
 from service.dicom.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -16,23 +19,89 @@ CONFLICTS = "instance_conflicts"
 DUPLICATES = "instance_duplicates"
 
 
+@dataclass(eq=False)
+class _Waiting:
+    """An image whose row is to be written, and what became of it."""
+
+    received: Received
+    done: bool = False
+    error: BaseException | None = None
+
+
+@dataclass
+class Recorder:
+    """Writes rows for many associations at once: who comes first commits for all that wait.
+
+    One commit costs a write to the disk that is waited for, whether it holds one row or twenty.
+    """
+
+    sessions: Sessions
+    spool: Spool
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _committing: threading.Lock = field(default_factory=threading.Lock)
+    _queue: list[_Waiting] = field(default_factory=list)
+
+    def record(self, received: Received) -> None:
+        """Write down one kept image; its row is committed when this returns. Raises what went wrong."""
+        mine = _Waiting(received)
+        with self._lock:
+            self._queue.append(mine)
+        with self._committing:
+            if not mine.done:
+                self._commit_all()
+        if mine.error is not None:
+            raise mine.error
+
+    def _commit_all(self) -> None:
+        """Commit everything that waits; where that fails each alone, so that one cannot harm another."""
+        with self._lock:
+            batch, self._queue = self._queue, []
+        now = datetime.now(UTC)
+        try:
+            record_instances(self.sessions, self.spool, [waiting.received for waiting in batch], now=now)
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that it belongs to
+            if len(batch) == 1:
+                batch[0].error = error
+            else:
+                self._commit_each(batch, now=now)
+        for waiting in batch:
+            waiting.done = True
+
+    def _commit_each(self, batch: Sequence[_Waiting], *, now: datetime) -> None:
+        """Commit one after the other."""
+        for waiting in batch:
+            try:
+                record_instance(self.sessions, self.spool, waiting.received, now=now)
+            except BaseException as error:  # noqa: BLE001 - raised in the thread that it belongs to
+                waiting.error = error
+
+
 def record_instance(sessions: Sessions, spool: Spool, received: Received, *, now: datetime) -> Recorded:
-    """Write down one kept image; its row is committed when this returns.
+    """Write down one kept image; see ``record_instances``."""
+    return record_instances(sessions, spool, [received], now=now)[0]
+
+
+def record_instances(
+    sessions: Sessions, spool: Spool, batch: Sequence[Received], *, now: datetime
+) -> list[Recorded]:
+    """Write down kept images; their rows are committed when this returns.
 
     Other bytes under an identifier that is taken are counted, told on the timeline and dropped:
     the first stay.
     """
-    facts = _facts(received)
+    rows = [_facts(received) for received in batch]
     with sessions.begin() as session:
-        recorded = ledger.record_instance(session, facts, now=now)
-        if recorded is Recorded.CONFLICT:
-            ledger.count(session, CONFLICTS)
-            ledger.series_event(session, "instance_conflict", series_uid=facts.series_uid, at=now)
-        elif recorded is Recorded.DUPLICATE:
-            ledger.count(session, DUPLICATES)
-    if recorded is Recorded.CONFLICT:
-        log.warning("instance_conflict", extra={"calling_ae": facts.calling_ae})
-        spool.drop(received.kept)
+        recorded = ledger.record_instances(session, rows, now=now)
+        for facts, became in zip(rows, recorded, strict=True):
+            if became is Recorded.CONFLICT:
+                ledger.count(session, CONFLICTS)
+                ledger.series_event(session, "instance_conflict", series_uid=facts.series_uid, at=now)
+            elif became is Recorded.DUPLICATE:
+                ledger.count(session, DUPLICATES)
+    for received, became in zip(batch, recorded, strict=True):
+        if became is Recorded.CONFLICT:
+            log.warning("instance_conflict", extra={"calling_ae": received.calling_ae})
+            spool.drop(received.kept)
     return recorded
 
 
@@ -40,19 +109,6 @@ def count_refused(sessions: Sessions, refused: Refused) -> None:
     """Count an object that was answered but not kept."""
     with sessions.begin() as session:
         ledger.count(session, refused.value)
-
-
-def record_rejected(sessions: Sessions, rejected: Rejected, *, now: datetime) -> None:
-    """Remember a caller who was not let in."""
-    with sessions.begin() as session:
-        ledger.reject_caller(
-            session,
-            calling_ae=_plain(rejected.calling_ae, 16),
-            called_ae=_plain(rejected.called_ae, 16),
-            address=_plain(rejected.address, 64),
-            reason=rejected.reason,
-            now=now,
-        )
 
 
 def _facts(received: Received) -> InstanceFacts:

@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from service.core.norms import Knot, NormTable
+from service.core.norms import Band, HeightModel, Knot, NormTable, ReferencePeople
 from service.core.risk import FlagRule, Policy
 from service.errors import ConfigurationError, NormMismatch
 
@@ -31,12 +31,18 @@ def read_norm(path: Path) -> NormTable:
     """One table; its hash is part of every result that used it."""
     try:
         raw = path.read_bytes()
-        content = tomllib.loads(raw.decode("utf-8"))
-        return _norm(content, hashlib.sha256(raw).hexdigest())
     except FileNotFoundError as error:
         raise NormMismatch(f"There is no norm table {path.stem!r}.", reason="norm_missing") from error
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise NormMismatch(f"Norm table {path.name}: {error!r}", reason="bad_norm") from error
+    return parse_norm(raw, path.name)
+
+
+def parse_norm(raw: bytes, name: str) -> NormTable:
+    """A table from the bytes of its file; ``name`` is for what is said of a bad one."""
+    try:
+        content = tomllib.loads(raw.decode("utf-8"))
+        return _norm(content, hashlib.sha256(raw).hexdigest())
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise NormMismatch(f"Norm table {name}: {error!r}", reason="bad_norm") from error
 
 
 def read_policy(models_dir: Path, name: str) -> Policy:
@@ -58,11 +64,7 @@ def _safe_name(name: str) -> str:
 
 
 def _norm(content: dict[str, Any], sha256: str) -> NormTable:
-    knots = {
-        sex: tuple(Knot(**{key: float(value) for key, value in row.items()}) for row in rows)
-        for sex, rows in content["knots"].items()
-    }
-    icc = content.get("measurement_icc")
+    icc, height = content.get("measurement_icc"), content.get("height")
     return NormTable(
         id=str(content["id"]),
         version=str(content["version"]),
@@ -71,16 +73,49 @@ def _norm(content: dict[str, Any], sha256: str) -> NormTable:
         measure=str(content["measure"]),
         unit=str(content["unit"]),
         definitions=tuple(content["definitions"]),
+        networks=tuple(content.get("networks", ())),
+        fat_methods=tuple(content.get("fat_methods", ())),
         contrasts=tuple(content["contrasts"]),
         regions=tuple(content["regions"]),
+        coverage_mm=_range(content["coverage_mm"]) if "coverage_mm" in content else None,
+        scanner_shifts={str(name): float(shift) for name, shift in content.get("scanner_shifts", {}).items()},
+        height=HeightModel(**{key: float(value) for key, value in height.items()}) if height else None,
         phantom_only=bool(content["phantom_only"]),
-        population=content["population"],
-        citation=content["citation"],
+        people=_people(content["people"]),
+        citation=str(content["citation"]),
         sha256=sha256,
         effective_n=int(content["effective_n"]),
         measurement_icc=None if icc is None else float(icc),
-        knots=knots,
+        knots={sex: tuple(_knot(row) for row in rows) for sex, rows in content["knots"].items()},
+        bands={sex: tuple(_band(row) for row in rows) for sex, rows in content.get("bands", {}).items()},
     )
+
+
+def _people(content: dict[str, Any]) -> ReferencePeople:
+    return ReferencePeople(
+        kind=str(content["kind"]),
+        text=str(content["text"]),
+        ancestry=str(content["ancestry"]),
+        scanner=str(content["scanner"]),
+        n=int(content["n"]),
+        n_by_sex={str(sex): int(number) for sex, number in content.get("n_by_sex", {}).items()},
+        age_years=_range(content["age_years"]),
+    )
+
+
+def _knot(row: dict[str, Any]) -> Knot:
+    z_se = tuple(float(error) for error in row.get("z_se", ()))
+    return Knot(**{name: float(row[name]) for name in ("age_years", "l", "m", "s")}, z_se=z_se)
+
+
+def _band(row: dict[str, Any]) -> Band:
+    p5, p50, p95 = (_range(row[name]) for name in ("p5", "p50", "p95"))
+    return Band(age_years=float(row["age_years"]), p5=p5, p50=p50, p95=p95)
+
+
+def _range(pair: list[Any]) -> tuple[float, float]:
+    low, high = pair
+    return float(low), float(high)
 
 
 def _policy(content: dict[str, Any]) -> Policy:
@@ -97,6 +132,7 @@ def _policy(content: dict[str, Any]) -> Policy:
                 z_threshold=float(row["z_threshold"]),
                 sexes=tuple(row["sexes"]),
                 text=row["text"],
+                evidence=row["evidence"],
             )
         )
     return Policy(

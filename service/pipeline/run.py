@@ -1,36 +1,27 @@
-"""One analysis from claim to publication: the row is the job, and the attempt is the right to publish."""
+"""One analysis from claim to publication: the row is the job, and the attempt is the right to publish.
+
+Rows are written here; whatever touches the images is left to a ``Perform`` (as ``pipeline.attempt``).
+"""
 
 import logging
 import shutil
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from service import files
-from service.core.dixon import InputSet, find_input_sets, pair_of
-from service.core.series import Role
 from service.core.status import AnalysisState, OutputKind
 from service.db import deliveries, ledger, people, queries
 from service.db.deliveries import OutputFacts
 from service.db.queries import Claim
 from service.db.session import Session, Sessions, reading
 from service.dicom.identity import Written
-from service.dicom.series import Scan, UnreadableFile, scan
 from service.dicom.spool import Spool
-from service.errors import LeaseLost, Reason, ServiceError, UnreadableSeries
-from service.pipeline.analyse import (
-    Result,
-    Workshop,
-    analyse_inputs,
-    finding_without_images,
-    write_finding,
-)
+from service.errors import LeaseLost, Reason, WorkerEnds
 from service.pipeline.deliver import Destination
 from service.pipeline.heartbeat import Heartbeat
-from service.pipeline.inputs import Inputs, input_digest, unreadable_digest
+from service.pipeline.job import Job, JobImage, JobInput, JobReport, Outcome, Perform, trouble
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +31,6 @@ SENT = {
     AnalysisState.NOT_ASSESSABLE: frozenset({OutputKind.SR, OutputKind.SC}),
     AnalysisState.NOT_ELIGIBLE: frozenset[OutputKind](),
 }
-#: Different reasons that are told of a series in which nothing can be read.
-TOLD_REASONS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +41,10 @@ class Terms:
     #: Time before the second attempt; it doubles with each further one.
     retry_after: timedelta
     beat_seconds: float
+
+    def wait(self, attempt: int) -> timedelta:
+        """Time after this attempt."""
+        return self.retry_after * float(2 ** (attempt - 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +68,7 @@ class Published:
     delivery_ids: tuple[int, ...]
 
 
-def run(sessions: Sessions, analysis_id: int, workshop: Workshop, bench: Bench) -> Published | None:
+def run(sessions: Sessions, analysis_id: int, perform: Perform, bench: Bench) -> Published | None:
     """Do one analysis if nobody else does it; None when it was not taken or could not be published.
 
     A fault of the installation gives the row back, for another attempt or as FAILED; it never raises.
@@ -86,20 +79,28 @@ def run(sessions: Sessions, analysis_id: int, workshop: Workshop, bench: Bench) 
         return None
     out = bench.home / "results" / str(claim.analysis_id) / f"attempt-{claim.attempt}"
     try:
-        with Heartbeat(lambda: _beat(sessions, claim), every_seconds=bench.terms.beat_seconds):
-            return _work(sessions, claim, workshop, bench, out)
+        with Heartbeat(lambda: _beat(sessions, claim), every_seconds=bench.terms.beat_seconds) as heart:
+            outcome = perform(_job(sessions, claim, bench, out), lambda: not heart.lost)
+            published = _settle(sessions, claim, outcome, bench, out)
     except LeaseLost:
         log.warning("result_not_published", extra={"analysis_id": claim.analysis_id, "code": LeaseLost.code})
         shutil.rmtree(out, ignore_errors=True)
-    except ServiceError as error:
-        log.exception("attempt_failed", extra={"analysis_id": claim.analysis_id, "code": error.reason.code})
-        _give_back(sessions, claim, error.reason, bench)
+        return None
+    except WorkerEnds:
+        log.info("attempt_cut_short", extra={"analysis_id": claim.analysis_id, "code": WorkerEnds.code})
+        shutil.rmtree(out, ignore_errors=True)
+        _postpone(sessions, claim, until=bench.clock())
+        return None
     except Exception as error:  # Whatever happened, the row says so and is tried again.
-        log.exception("attempt_failed", extra={"analysis_id": claim.analysis_id, "code": "internal_fault"})
-        _give_back(
-            sessions, claim, Reason("internal_fault", f"{type(error).__name__} in the analysis."), bench
-        )
-    return None
+        reason = trouble(error)
+        log.exception("attempt_failed", extra={"analysis_id": claim.analysis_id, "code": reason.code})
+        # Where it cannot be given back it may have been published after all, so its files stay.
+        if _give_back(sessions, claim, reason, bench):
+            shutil.rmtree(out, ignore_errors=True)
+        return None
+    if published is not None:
+        _remove_older_attempts(out)
+    return published
 
 
 def _beat(sessions: Sessions, claim: Claim) -> bool:
@@ -107,125 +108,55 @@ def _beat(sessions: Sessions, claim: Claim) -> bool:
         return queries.beat_analysis(session, claim)
 
 
-def _work(sessions: Sessions, claim: Claim, workshop: Workshop, bench: Bench, out: Path) -> Published | None:
-    """Read, analyse, publish."""
-    start = time.perf_counter()
+def _job(sessions: Sessions, claim: Claim, bench: Bench, out: Path) -> Job:
+    """What this attempt is to do, as plain values."""
     with reading(sessions) as session:
         images = ledger.series_paths(session, [item.series_id for item in claim.inputs])
-    seen = _scan([bench.spool.path(path) for path, _, _ in images], claim)
-    scan_seconds = time.perf_counter() - start
-    hashes = {uid: digest for _, uid, digest in images}
-    inputs = _pick(seen, claim)
-    digest = input_digest(inputs, hashes) if inputs else unreadable_digest(hashes)
-    if digest != claim.input_digest and any(item.receiving for item in claim.inputs):
-        # Late images are arriving; when they are complete, another version takes the place of this one.
-        with sessions.begin() as session:
-            queries.postpone(session, claim, not_before=bench.clock() + bench.terms.retry_after)
+        earlier = queries.earlier_results(session, claim)
+    reports = (
+        JobReport(input_digest=item.input_digest, report_uid=item.report_uid, supersedes=item.supersedes)
+        for item in earlier
+        if item.report_uid is not None
+    )
+    return Job(
+        analysis_id=claim.analysis_id,
+        images=tuple(
+            JobImage(path=str(bench.spool.path(path)), sop_instance_uid=uid, sha256=digest)
+            for path, uid, digest in images
+        ),
+        inputs=tuple(
+            JobInput(role=item.role, series_uid=item.series_uid, stack=item.stack) for item in claim.inputs
+        ),
+        input_digest=claim.input_digest,
+        receiving=any(item.receiving for item in claim.inputs),
+        at=claim.object_time,
+        earlier=next(reports, None),
+        out=out,
+    )
+
+
+def _settle(sessions: Sessions, claim: Claim, outcome: Outcome, bench: Bench, out: Path) -> Published | None:
+    """Publish what came of the attempt, or wait for the images that are arriving."""
+    if outcome.finding is None:
+        _postpone(sessions, claim, until=bench.clock() + bench.terms.retry_after)
         return None
-    shutil.rmtree(out, ignore_errors=True)
-    files.make_private_dir(out)
-    if inputs is None:
-        result = _unreadable(seen, workshop, out)
-    else:
-        result = analyse_inputs(
-            inputs,
-            workshop,
-            # Study times in headers are local times, so the objects say the installation's own.
-            at=claim.object_time.astimezone(),
-            out=out,
-            supersedes=_superseded_report(sessions, claim, digest),
-        )
-    files.settle(out)
-    timings = {"scan": round(scan_seconds, 4), **result.seconds}
-    published = _publish(sessions, claim, result, bench, digest=digest, timings=timings, out=out)
-    _remove_older_attempts(out)
-    return published
-
-
-def _scan(paths: Sequence[Path], claim: Claim) -> Scan:
-    """What the headers say; content that breaks the reader is unreadable, a fault of the disk is raised."""
-    try:
-        return scan(paths)
-    except (OSError, MemoryError):
-        raise
-    except Exception:  # Other attempts would break in the same way, so this is the outcome.
-        log.exception("series_unreadable", extra={"analysis_id": claim.analysis_id})
-        reason = Reason(UnreadableSeries.code, "The headers of these images cannot be made sense of.")
-        lost = tuple(
-            UnreadableFile(path=path, sop_instance_uid=None, series_uid=None, reason=reason) for path in paths
-        )
-        return Scan(stacks=(), unreadable=lost)
-
-
-def _pick(seen: Scan, claim: Claim) -> Inputs | None:
-    """The input set that this analysis is about; None where one of its stacks is not there.
-
-    Of a single image what the rest of its own series says of its partners is kept.
-    """
-    stacks = {(stack.facts.series_uid, stack.facts.stack): stack for stack in seen.stacks}
-    found = [(Role(item.role), stacks.get((item.series_uid, item.stack))) for item in claim.inputs]
-    picked = tuple((role, stack) for role, stack in found if stack is not None)
-    if len(picked) < len(found) or not picked:
-        return None
-    inputs = InputSet(stacks=picked)
-    if inputs.fat is not None:
-        return pair_of(inputs.first, inputs.fat)
-    alike = (each for each in find_input_sets(seen.stacks) if each.first is inputs.first)
-    return replace(inputs, unpaired=next((each.unpaired for each in alike), None))
-
-
-def _unreadable(seen: Scan, workshop: Workshop, out: Path) -> Result:
-    """The finding about images of which none can be read."""
-    reasons = tuple(dict.fromkeys(file.reason for file in seen.unreadable))[:TOLD_REASONS]
-    nothing = Reason("no_stack", "The images form no stack of slices.")
-    finding = finding_without_images(reasons or (nothing,), workshop, policy=workshop.policy.reference)
-    write_finding(finding, out)
-    return Result(finding=finding)
-
-
-def _superseded_report(sessions: Sessions, claim: Claim, digest: str) -> str | None:
-    """The SR that this result takes the place of because its images changed.
-
-    A rerun on the same images repeats what the earlier run said, so that it can be found identical.
-    """
-    with reading(sessions) as session:
-        for earlier in queries.earlier_results(session, claim):
-            if earlier.report_uid is not None:
-                return earlier.report_uid if earlier.input_digest != digest else earlier.supersedes
-    return None
+    return _publish(sessions, claim, outcome, outcome.finding, bench, out=out)
 
 
 def _publish(
-    sessions: Sessions,
-    claim: Claim,
-    result: Result,
-    bench: Bench,
-    *,
-    digest: str,
-    timings: dict[str, float],
-    out: Path,
+    sessions: Sessions, claim: Claim, outcome: Outcome, finding: dict[str, Any], bench: Bench, *, out: Path
 ) -> Published:
     """Make the result the current one, with its objects and deliveries, in one transaction."""
-    finding = result.finding
-    state = AnalysisState(finding.status)
+    state = AnalysisState(finding["status"])
     now = bench.clock()
-    row = queries.Result(
-        state=state,
-        finding=finding.as_dict(),
-        contrast=finding.series.contrast if finding.series else None,
-        region=finding.series.region if finding.series else None,
-        flagged=any(flag.state == "raised" for flag in finding.flags),
-        reason=finding.reasons[0] if finding.reasons else None,
-        input_digest=digest,
-        timings=timings,
-        result_path=str(out.relative_to(bench.home)),
-    )
+    row = _row(outcome, finding, state, str(out.relative_to(bench.home)))
     with sessions.begin() as session:
         queries.save_finding(session, claim, row, now=now)
         rows = deliveries.add_outputs(
-            session, claim.analysis_id, [_output(item, bench.home) for item in result.written]
+            session, claim.analysis_id, [_output(item, bench.home) for item in outcome.written]
         )
-        _take_place(session, claim, frozenset(item.sop_instance_uid for item in result.written), now=now)
+        uids = frozenset(item.sop_instance_uid for item in outcome.written)
+        _take_place(session, claim, uids, now=now)
         planned = _plan(session, claim, state, rows, bench, now=now)
         people.record(
             session,
@@ -238,9 +169,30 @@ def _publish(
         )
     log.info(
         "analysis_done",
-        extra={"analysis_id": claim.analysis_id, "state": state.value, "seconds": sum(timings.values())},
+        extra={
+            "analysis_id": claim.analysis_id,
+            "state": state.value,
+            "seconds": sum(outcome.seconds.values()),
+        },
     )
     return Published(analysis_id=claim.analysis_id, state=state, delivery_ids=tuple(planned))
+
+
+def _row(outcome: Outcome, finding: dict[str, Any], state: AnalysisState, result_path: str) -> queries.Result:
+    """What the row of the analysis says of its result."""
+    series = finding["series"] or {}
+    reasons = [Reason(**item) for item in finding["reasons"]]
+    return queries.Result(
+        state=state,
+        finding=finding,
+        contrast=series.get("contrast"),
+        region=series.get("region"),
+        flagged=any(flag["state"] == "raised" for flag in finding["flags"]),
+        reason=reasons[0] if reasons else None,
+        input_digest=outcome.input_digest,
+        timings=outcome.seconds,
+        result_path=result_path,
+    )
 
 
 def _output(written: Written, home: Path) -> OutputFacts:
@@ -290,10 +242,9 @@ def _plan(
     return planned
 
 
-def _give_back(sessions: Sessions, claim: Claim, reason: Reason, bench: Bench) -> None:
-    """Return the row for another attempt, or as FAILED after the last one."""
+def _give_back(sessions: Sessions, claim: Claim, reason: Reason, bench: Bench) -> bool:
+    """Return the row for another attempt, or as FAILED after the last one; whether this attempt held it."""
     now = bench.clock()
-    wait = bench.terms.retry_after * 2 ** (claim.attempt - 1)
     try:
         with sessions.begin() as session:
             state = queries.give_back(
@@ -301,7 +252,7 @@ def _give_back(sessions: Sessions, claim: Claim, reason: Reason, bench: Bench) -
                 claim,
                 reason=reason,
                 max_attempts=bench.terms.max_attempts,
-                not_before=now + wait,
+                not_before=now + bench.terms.wait(claim.attempt),
                 now=now,
             )
             if state is AnalysisState.FAILED:
@@ -315,6 +266,17 @@ def _give_back(sessions: Sessions, claim: Claim, reason: Reason, bench: Bench) -
                     object_id=claim.analysis_id,
                     detail={"code": reason.code},
                 )
+    except Exception:  # The database is away: the sweep finds the expired lease.
+        log.exception("row_not_given_back", extra={"analysis_id": claim.analysis_id})
+        return False
+    return state is not None
+
+
+def _postpone(sessions: Sessions, claim: Claim, *, until: datetime) -> None:
+    """Return the row without counting the attempt."""
+    try:
+        with sessions.begin() as session:
+            queries.postpone(session, claim, not_before=until)
     except Exception:  # The database is away: the sweep finds the expired lease.
         log.exception("row_not_given_back", extra={"analysis_id": claim.analysis_id})
 

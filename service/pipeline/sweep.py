@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from service.core.status import DeliveryState
-from service.db import deliveries, queries
+from service.core.circuit import DEFAULT_TERMS, CircuitTerms
+from service.db import clock, confirmations, deliveries, queries
 from service.db.leases import Lease
 from service.db.session import Sessions, reading
 from service.dicom.spool import Spool
@@ -33,6 +33,11 @@ class Terms:
     delivery_attempts: int
     #: Peers that are configured now; what waits for others waits until they are again.
     peers: tuple[str, ...]
+    #: Those of them that are asked afterwards whether they have what they were sent.
+    confirming: tuple[str, ...] = ()
+    circuit: CircuitTerms = DEFAULT_TERMS
+    #: A row that waits longer than this waits for a time of a clock that was set back.
+    waits: clock.Waits = clock.ANY_WAIT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,8 @@ class Due:
 
     analysis_ids: tuple[int, ...]
     delivery_ids: tuple[int, ...]
+    #: One of each result that a peer is to be asked about.
+    confirm_ids: tuple[int, ...] = ()
 
 
 class Stillness:
@@ -88,12 +95,14 @@ class Sweeper:
 
     def sweep(self) -> Due:
         """Close, heal, and say what waits; a step that fails is tried again next time and stops no other."""
+        self._step("heal_times", self._heal_times, None)
         self._step("expire_analyses", self._expire_analyses, None)
         self._step("expire_deliveries", self._expire_deliveries, None)
         self._step("close_series", self._close_series, None)
         return Due(
             analysis_ids=self._step("due_analyses", self._due_analyses, ()),
             delivery_ids=self._step("due_deliveries", self._due_deliveries, ()),
+            confirm_ids=self._step("due_confirmations", self._due_confirmations, ()),
         )
 
     def _step(self, kind: str, step: Callable[[], T], otherwise: T) -> T:
@@ -103,6 +112,16 @@ class Sweeper:
         except Exception:  # One step's trouble is told, and the others are still done.
             log.exception("sweep_step_failed", extra={"kind": kind})
             return otherwise
+
+    def _heal_times(self) -> None:
+        """Let nothing wait for a time that was written before the wall clock was set back."""
+        now = self._clock()
+        with reading(self._sessions) as session:
+            if not clock.is_ahead(session, self._terms.waits, now=now):
+                return
+        with self._sessions.begin() as session:
+            count = clock.pull_in(session, self._terms.waits, now=now)
+        log.warning("times_ahead_of_clock", extra={"count": count})
 
     def _close_series(self) -> None:
         """Close what is complete."""
@@ -122,8 +141,17 @@ class Sweeper:
     def _due_deliveries(self) -> tuple[int, ...]:
         """One delivery for each result and peer with something to send."""
         with reading(self._sessions) as session:
-            due = deliveries.due(session, peers=self._terms.peers, now=self._clock())
+            due = deliveries.due(
+                session, peers=self._terms.peers, now=self._clock(), terms=self._terms.circuit
+            )
             return tuple(delivery_id for delivery_id, _, _ in due)
+
+    def _due_confirmations(self) -> tuple[int, ...]:
+        """One delivery for each result that a peer is to be asked about."""
+        terms = self._terms
+        with reading(self._sessions) as session:
+            now = self._clock()
+            return tuple(confirmations.due(session, peers=terms.confirming, now=now, terms=terms.circuit))
 
     def _expire_analyses(self) -> None:
         """Return analyses of dead workers to READY, or to FAILED after the last attempt."""
@@ -149,12 +177,13 @@ class Sweeper:
             expired = self._deliveries.expired(deliveries.running_deliveries(session))
         for lease in expired:
             with self._sessions.begin() as session:
-                if lease.attempt >= self._terms.delivery_attempts:
-                    held = deliveries.mark_dead(session, lease, status=None, reason=EXPIRED)
-                    state = DeliveryState.DEAD if held else None
-                else:
-                    state = deliveries.mark_retry(
-                        session, lease, status=None, reason=EXPIRED, next_at=self._clock()
-                    )
+                state = deliveries.mark_retry(
+                    session,
+                    lease,
+                    status=None,
+                    reason=EXPIRED,
+                    next_at=self._clock(),
+                    limit=self._terms.delivery_attempts,
+                )
             if state is not None:
                 log.warning("lease_expired", extra={"delivery_id": lease.id, "state": state.value})

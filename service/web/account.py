@@ -19,12 +19,14 @@ from service.web.auth import (
     FormToken,
     MayAccount,
     Permission,
+    TooManyTries,
     find_caller,
     log_in,
     require_token,
     set_cookie,
 )
 from service.web.context import Web, WebState
+from service.web.doorstep import WAIT
 from service.web.pages import render
 
 router = APIRouter(include_in_schema=False)
@@ -94,7 +96,13 @@ def login(
     expected = request.cookies.get(LOGIN_COOKIE, "")
     if not expected or not hmac.compare_digest(expected.encode(), csrf_token.encode()):
         return see_other("/login")
-    token = log_in(request, web, name=name.strip(), password=password)
+    try:
+        token = log_in(request, web, name=name.strip(), password=password)
+    except TooManyTries:
+        page = _login_page(request, web, next_path=next_path, refused=True)
+        page.status_code = HTTPStatus.TOO_MANY_REQUESTS
+        page.headers["Retry-After"] = str(int(WAIT.total_seconds()))
+        return page
     if token is None:
         return _login_page(request, web, next_path=next_path, refused=True)
     target = safe_next(next_path)

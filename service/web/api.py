@@ -7,13 +7,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from service.core.circuit import CircuitState
 from service.core.status import AnalysisState, DeliveryState
-from service.db import orders, overview, views
+from service.db import circuits, orders, overview, retention, views
 from service.db.session import reading
 from service.db.shapes import AnalysisDetail
+from service.settings import Peer
 from service.web import monitor, results, schemas
 from service.web.auth import Caller, MayAudit, MayOperate, MayResults, MayStatus, check_api_token
-from service.web.context import Web, WebState
+from service.web.context import Web, WebState, client_address
 from service.web.problems import Problem, not_found
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -209,6 +211,55 @@ def post_rerun(
     return schemas.Accepted(id=ordered, state=AnalysisState.READY, href=f"/api/v1/analyses/{ordered}")
 
 
+def hold(request: Request, web: Web, caller: Caller, analysis_id: int, reason: str) -> None:
+    """Keep everything of the study of an analysis."""
+    study_id = load(web, analysis_id).study_id
+    with web.sessions.begin() as session:
+        retention.set_hold(
+            session,
+            study_id,
+            reason=reason,
+            actor=caller.actor,
+            now=web.clock(),
+            address=client_address(request),
+        )
+
+
+def release(request: Request, web: Web, caller: Caller, analysis_id: int) -> None:
+    """Let the study of an analysis go after its time again."""
+    study_id = load(web, analysis_id).study_id
+    with web.sessions.begin() as session:
+        retention.release_hold(
+            session, study_id, actor=caller.actor, now=web.clock(), address=client_address(request)
+        )
+
+
+@router.get("/holds", tags=["holds"])
+def get_holds(request: Request, web: WebState, caller: MayResults) -> schemas.HoldList:
+    """Studies of which nothing is deleted."""
+    web.audit(request, caller.actor, "holds_listed")
+    with reading(web.sessions) as session:
+        return schemas.HoldList.model_validate({"items": retention.list_holds(session)})
+
+
+@router.post(
+    "/analyses/{analysis_id}/hold", tags=["holds"], status_code=HTTPStatus.NO_CONTENT, responses=CONFLICT
+)
+def post_hold(
+    request: Request, web: WebState, caller: MayOperate, analysis_id: AnalysisId, order: schemas.HoldOrder
+) -> None:
+    """Keep everything of the study of this analysis, whatever the times to keep say."""
+    hold(request, web, caller, analysis_id, order.reason)
+
+
+@router.post(
+    "/analyses/{analysis_id}/release", tags=["holds"], status_code=HTTPStatus.NO_CONTENT, responses=CONFLICT
+)
+def post_release(request: Request, web: WebState, caller: MayOperate, analysis_id: AnalysisId) -> None:
+    """Take the hold off the study of this analysis."""
+    release(request, web, caller, analysis_id)
+
+
 @router.get("/deliveries", tags=["deliveries"])
 def get_deliveries(
     *,
@@ -276,22 +327,53 @@ def get_peers(web: WebState, caller: MayStatus) -> schemas.PeerList:
     """The peers of the settings, and how deliveries to each stand."""
     del caller
     with reading(web.sessions) as session:
-        traffic = overview.peer_traffic(session)
-    return schemas.PeerList(items=monitor.peers(web, traffic))
+        traffic, facts = overview.peer_traffic(session), circuits.all_circuits(session)
+    return schemas.PeerList(items=monitor.peers(web, traffic, facts))
+
+
+def known_peer(web: Web, name: str) -> Peer:
+    """A peer of the settings."""
+    peer = next((peer for peer in web.settings.peer if peer.name == name), None)
+    if peer is None:
+        raise not_found("peer")
+    return peer
+
+
+def reset_peer(request: Request, web: Web, caller: Caller, name: str) -> None:
+    """Have everything that waits for a peer go at once, and write it down."""
+    peer = known_peer(web, name)
+    with web.sessions.begin() as session:
+        circuits.reset(
+            session, peer.name, actor=caller.actor, now=web.clock(), address=client_address(request)
+        )
+
+
+def retry_peer(request: Request, web: Web, caller: Caller, name: str) -> int:
+    """Send everything again that was given up for a peer, and write it down; how many objects."""
+    peer = known_peer(web, name)
+    with web.sessions.begin() as session:
+        count = orders.order_retry_of_peer(session, peer.name, now=web.clock())
+    web.audit(
+        request,
+        caller.actor,
+        "peer_retry_ordered",
+        object_type="peer",
+        object_id=peer.name,
+        detail={"deliveries": count},
+    )
+    return count
 
 
 def echo(request: Request, web: Web, caller: Caller, name: str) -> float:
     """C-ECHO a peer of the settings and write it down; return the seconds it took."""
-    peer = next((peer for peer in web.settings.peer if peer.name == name), None)
-    if peer is None:
-        raise not_found("peer")
+    peer = known_peer(web, name)
     if peer.port is None:
         raise Problem(
-            HTTPStatus.CONFLICT, "peer_without_port", "This peer has no port; it is never contacted."
+            HTTPStatus.CONFLICT, "peer_without_port", "This peer has no port, so there is nothing to C-ECHO."
         )
     web.audit(request, caller.actor, "peer_echoed", object_type="peer", object_id=peer.name)
     started = time.perf_counter()
-    web.neighbours.echo(peer.host, peer.port, peer.ae_title, web.settings.ae_title)
+    web.neighbours.echo(peer, web.settings)
     return time.perf_counter() - started
 
 
@@ -308,6 +390,23 @@ def post_echo(
 ) -> schemas.EchoResult:
     """C-ECHO a peer, now."""
     return schemas.EchoResult(peer=name, ok=True, seconds=round(echo(request, web, caller, name), 3))
+
+
+@router.post("/peers/{name}/reset", tags=["peers"])
+def post_reset(
+    request: Request, web: WebState, caller: MayOperate, name: Annotated[str, Path(max_length=64)]
+) -> schemas.PeerReset:
+    """Forget that a peer could not be reached: everything that waits for it goes at once."""
+    reset_peer(request, web, caller, name)
+    return schemas.PeerReset(peer=name, circuit=CircuitState.CLOSED)
+
+
+@router.post("/peers/{name}/retry", tags=["peers"], status_code=HTTPStatus.ACCEPTED)
+def post_retry_all(
+    request: Request, web: WebState, caller: MayOperate, name: Annotated[str, Path(max_length=64)]
+) -> schemas.PeerRetried:
+    """Send everything again that was given up for a peer."""
+    return schemas.PeerRetried(peer=name, deliveries=retry_peer(request, web, caller, name))
 
 
 @router.get("/audit", tags=["audit"])

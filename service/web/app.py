@@ -27,6 +27,7 @@ from service.web import account, api, dashboard, monitor, problems, schemas
 from service.web.auth import MayStatus
 from service.web.context import Neighbours, Web, WebState, utc_now
 from service.web.guard import Guard
+from service.web.https import Https
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ def create_app(
     for router in (public, api.router, account.router, dashboard.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    app.add_middleware(Guard, https=settings.https, metrics=monitor.RequestMetrics(registry))
+    app.add_middleware(Guard, https=settings.reached_by_https, metrics=monitor.RequestMetrics(registry))
     return app
 
 
@@ -113,11 +114,12 @@ def _describe(app: FastAPI) -> dict[str, Any]:
 
 
 class Beat(threading.Thread):
-    """Says in the ledger that this door lives, until it is told to stop."""
+    """Says in the ledger that this door lives, and looks after its certificate, until it is told to stop."""
 
-    def __init__(self, web: Web) -> None:
+    def __init__(self, web: Web, https: Https | None = None) -> None:
         super().__init__(name="web-beat", daemon=True)
         self._web = web
+        self._https = https
         self._since = web.clock()
         self._stop_asked = threading.Event()
 
@@ -125,6 +127,8 @@ class Beat(threading.Thread):
         """Write at once, then every ``BEAT_SECONDS``; take the row out at the end."""
         while True:
             self._write(ending=False)
+            if self._https is not None:
+                self._https.refresh()
             if self._stop_asked.wait(BEAT_SECONDS):
                 self._write(ending=True)
                 return
@@ -154,12 +158,21 @@ class Beat(threading.Thread):
         self.join(timeout=BEAT_SECONDS)
 
 
+def _https(settings: Settings) -> Https | None:
+    """HTTPS by this process, None where it is not configured."""
+    if settings.http_tls_certificate is None or settings.http_tls_key is None:
+        return None
+    return Https(settings.http_tls_certificate, settings.http_tls_key, settings.http_tls_key_password_file)
+
+
 def serve(settings: Settings) -> None:
     """Answer on the configured port until SIGTERM or SIGINT; raises SchemaMismatch before that.
 
-    Headers of proxies are not believed, and there is no access log: URLs stay out of logs.
+    What proxies say is judged by us (``doorstep.origin``), and there is no access log: URLs stay out of
+    logs. Raises ConfigurationError when HTTPS is configured and its files cannot be used.
     """
     require_current(settings.resolved_database_url)
+    https = _https(settings)
     app = create_app(settings, make_sessions(settings.resolved_database_url))
     config = uvicorn.Config(
         app,
@@ -170,11 +183,12 @@ def serve(settings: Settings) -> None:
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        ssl_context_factory=(lambda *_: https.context) if https is not None else None,
     )
     # uvicorn raises the signal again when it is done; then there is nothing left to do.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    beat = Beat(app.state.web)
+    beat = Beat(app.state.web, https)
     beat.start()
     log.info("web_listening", extra={"port": settings.http_port})
     try:

@@ -161,26 +161,36 @@ def check_api_token(request: Request, web: WebState) -> None:
 FormToken = Annotated[str, Form(alias="csrf_token", max_length=128)]
 
 
+class TooManyTries(Exception):
+    """There were so many wrong tries from this address that this one was not looked at."""
+
+
 def log_in(request: Request, web: Web, *, name: str, password: str) -> str | None:
     """Try to log in; return the token for the cookie, or None without telling why.
 
     The old session of this browser ends, and the new one has a new token, so that nobody can
-    plant a session beforehand.
+    plant a session beforehand. Raises TooManyTries.
     """
     now = web.clock()
+    source = client_address(request)
+    if not web.login_limit.begin(source, now):
+        raise TooManyTries
     with web.sessions.begin() as session:
         attempt = logins.begin_login(session, name=name, now=now)
     right = logins.password_matches(attempt.password_hash, password)
     if not right or attempt.user_id is None:
         detail: dict[str, object] | None = {"locked": True} if attempt.locked else None
+        if web.login_limit.is_full(source):
+            detail = {**(detail or {}), "address_waits": True}
         web.audit(request, attempt.name, "login", outcome="refused", detail=detail)
         return None
+    web.login_limit.succeed(source, now)
     old = find_caller(request, web)
     with web.sessions.begin() as session:
         if old is not None and old.session_id is not None:
             logins.end_session(session, session_id=old.session_id)
         token = logins.finish_login(session, user_id=attempt.user_id, now=now, idle=web.idle)
-        people.record(session, at=now, actor=attempt.name, action="login", address=client_address(request))
+        people.record(session, at=now, actor=attempt.name, action="login", address=source)
     return token
 
 
@@ -193,7 +203,7 @@ def set_cookie(
         value,
         max_age=int(lifetime.total_seconds()) if lifetime else None,
         path="/",
-        secure=web.settings.https,
+        secure=web.settings.reached_by_https,
         httponly=True,
         samesite="lax",
     )

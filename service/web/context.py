@@ -1,7 +1,7 @@
 """What every route needs: settings, sessions, the clock, and the neighbours that a test may replace."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -9,16 +9,17 @@ from fastapi import Depends, Request
 
 from service.db import people
 from service.db.session import Sessions
-from service.settings import Settings
+from service.settings import Peer, Settings
 from service.web import neighbours
+from service.web.doorstep import LoginLimit, origin
 
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbours:
     """The calls that leave this process, each replaceable in a test."""
 
-    #: C-ECHO by host, port, called and calling AE title; raises DeliveryError when it fails.
-    echo: Callable[[str, int, str, str], None] = neighbours.echo
+    #: C-ECHO of a peer; raises DeliveryError when it fails.
+    echo: Callable[[Peer, Settings], None] = neighbours.echo
     #: Raises ServiceError unless the broker at this URL takes connections.
     check_broker: Callable[[str], None] = neighbours.check_broker
     #: Raises ServiceError unless images can be written below this folder.
@@ -40,6 +41,7 @@ class Web:
     sessions: Sessions
     clock: Callable[[], datetime]
     neighbours: Neighbours
+    login_limit: LoginLimit = field(default_factory=LoginLimit)
 
     @property
     def idle(self) -> timedelta:
@@ -73,8 +75,10 @@ class Web:
 
 
 def client_address(request: Request) -> str | None:
-    """The address of the direct peer; headers of proxies are not believed."""
-    return request.client.host if request.client else None
+    """The address that a request comes from; only headers of trusted proxies are believed."""
+    peer = request.client.host if request.client else None
+    trusted = get_web(request).settings.trusted_proxies
+    return origin(peer, request.headers.getlist("x-forwarded-for"), trusted)
 
 
 def get_web(request: Request) -> Web:

@@ -169,6 +169,34 @@ def rerun(
     return see_other(f"/analyses/{ordered}?notice=rerun_ordered")
 
 
+@router.post("/analyses/{analysis_id}/hold")
+def hold(
+    *,
+    request: Request,
+    web: WebState,
+    caller: MayOperate,
+    analysis_id: AnalysisId,
+    csrf_token: FormToken,
+    reason: Annotated[str, Form(max_length=256)] = "",
+) -> Response:
+    """Keep everything of this study."""
+    require_token(caller, csrf_token)
+    if not reason.strip():
+        return see_other(f"/analyses/{analysis_id}?notice=hold_needs_reason#keeping")
+    api.hold(request, web, caller, analysis_id, reason)
+    return see_other(f"/analyses/{analysis_id}?notice=hold_set#keeping")
+
+
+@router.post("/analyses/{analysis_id}/release")
+def release(
+    request: Request, web: WebState, caller: MayOperate, analysis_id: AnalysisId, csrf_token: FormToken
+) -> Response:
+    """Take the hold off this study."""
+    require_token(caller, csrf_token)
+    api.release(request, web, caller, analysis_id)
+    return see_other(f"/analyses/{analysis_id}?notice=hold_released#keeping")
+
+
 @router.post("/deliveries/{delivery_id}/retry")
 def retry(
     request: Request, web: WebState, caller: MayOperate, delivery_id: AnalysisId, csrf_token: FormToken
@@ -194,6 +222,24 @@ def echo(request: Request, web: WebState, caller: MayOperate, name: str, csrf_to
     except DeliveryError:
         return see_other("/status?notice=echo_failed#peers")
     return see_other("/status?notice=echo_ok#peers")
+
+
+@router.post("/peers/{name}/reset")
+def reset(request: Request, web: WebState, caller: MayOperate, name: str, csrf_token: FormToken) -> Response:
+    """Have everything that waits for a peer go at once."""
+    require_token(caller, csrf_token)
+    api.reset_peer(request, web, caller, name)
+    return see_other("/status?notice=peer_reset#peers")
+
+
+@router.post("/peers/{name}/retry")
+def retry_all(
+    request: Request, web: WebState, caller: MayOperate, name: str, csrf_token: FormToken
+) -> Response:
+    """Send everything again that was given up for a peer."""
+    require_token(caller, csrf_token)
+    api.retry_peer(request, web, caller, name)
+    return see_other("/status?notice=peer_retried#peers")
 
 
 @router.get("/audit")

@@ -11,11 +11,13 @@ from prometheus_client.registry import Collector
 from starlette.types import Message
 
 from service import __version__
+from service.core.circuit import CircuitState
 from service.db import overview as ledger
+from service.db.circuits import CircuitFacts
 from service.db.session import reading
 from service.errors import ServiceError
 from service.settings import Peer
-from service.web import schemas
+from service.web import schemas, words
 from service.web.context import Web
 
 #: Rejected callers shown; a scanner on the network can make many.
@@ -78,8 +80,8 @@ def status(web: Web) -> schemas.Status:
         last_received_at=facts.last_received_at,
         last_success_at=facts.last_success_at,
         last_failure=failure if facts.analyses.get("failed") else None,
-        disk=disk(web),
-        peers=peers(web, facts.peers),
+        disk=disk(web, refusing=_refuses(facts)),
+        peers=peers(web, facts.peers, facts.circuits),
         model=model(web),
         norms=list(web.settings.norms),
         policy=web.settings.policy,
@@ -87,7 +89,23 @@ def status(web: Web) -> schemas.Status:
         series=facts.series,
         funnel=schemas.FunnelShape.model_validate(facts.funnel),
         counters=facts.counters,
-        rejected_callers=[schemas.Rejected.model_validate(caller) for caller in rejected],
+        rejected_callers=[_rejected(caller) for caller in rejected],
+    )
+
+
+def _rejected(caller: ledger.RejectedFacts) -> schemas.Rejected:
+    """One caller who was not let in, and what would let it in."""
+    return schemas.Rejected(
+        calling_ae=caller.calling_ae,
+        called_ae=caller.called_ae,
+        address=caller.address,
+        reason=caller.reason,
+        tls_subject=caller.tls_subject,
+        count=caller.count,
+        first_at=caller.first_at,
+        last_at=caller.last_at,
+        remedy=words.REMEDIES.get(caller.reason),
+        peer_block=words.peer_block(caller.reason, caller.calling_ae, caller.address, caller.tls_subject),
     )
 
 
@@ -96,12 +114,23 @@ def _age(now: datetime, at: datetime | None) -> float | None:
     return None if at is None else (now - at).total_seconds()
 
 
-def disk(web: Web) -> schemas.Disk:
-    """Room on the disk that HOME lies on."""
-    usage = shutil.disk_usage(web.settings.home)
-    least = web.settings.spool_min_free_mb * 1_000_000
+def _refuses(facts: ledger.Overview) -> bool:
+    """Whether a receiver that is alive says that it has no room."""
+    return any(bool(door.alive and (door.detail or {}).get("spool_full")) for door in facts.doors)
+
+
+def disk(web: Web, *, refusing: bool) -> schemas.Disk:
+    """Room on the disk that HOME lies on, and what the receiver makes of it."""
+    settings = web.settings
+    usage = shutil.disk_usage(settings.home)
+    least = settings.spool_min_free_mb * 1_000_000
     return schemas.Disk(
-        total_bytes=usage.total, free_bytes=usage.free, min_free_bytes=least, enough=usage.free >= least
+        total_bytes=usage.total,
+        free_bytes=usage.free,
+        min_free_bytes=least,
+        resume_free_bytes=settings.resume_free_mb * 1_000_000,
+        refusing=refusing,
+        enough=usage.free >= least,
     )
 
 
@@ -121,17 +150,24 @@ def model(web: Web) -> schemas.ModelShape:
     )
 
 
-def peers(web: Web, traffic: dict[str, ledger.PeerTraffic]) -> list[schemas.PeerShape]:
+def peers(
+    web: Web, traffic: dict[str, ledger.PeerTraffic], circuits: dict[str, CircuitFacts]
+) -> list[schemas.PeerShape]:
     """The peers of the settings, and how deliveries to each stand."""
-    return [_peer(peer, traffic.get(peer.name)) for peer in web.settings.peer]
+    return [
+        _peer(peer, traffic.get(peer.name), circuits.get(peer.name, CircuitFacts()))
+        for peer in web.settings.peer
+    ]
 
 
-def _peer(peer: Peer, traffic: ledger.PeerTraffic | None) -> schemas.PeerShape:
+def _peer(peer: Peer, traffic: ledger.PeerTraffic | None, circuit: CircuitFacts) -> schemas.PeerShape:
     """One peer."""
     return schemas.PeerShape(
         **peer.model_dump(),
+        circuit=schemas.CircuitShape.model_validate(circuit),
         deliveries=traffic.by_state if traffic else {},
         last_sent_at=traffic.last_sent_at if traffic else None,
+        last_confirmed_at=traffic.last_confirmed_at if traffic else None,
     )
 
 
@@ -170,6 +206,9 @@ class LedgerCollector(Collector):
             for state, count in by_state.items():
                 deliveries.add_metric([peer, state], count)
         yield deliveries
+        away = {peer.name: int(_is_away(facts, peer.name)) for peer in web.settings.peer}
+        text = "1 while the peer cannot be reached and its results wait."
+        yield _labelled("myoscreen_peer_circuit_open", text, "peer", away)
         alive: dict[str, int] = {}
         for door in facts.doors:
             alive[door.name] = alive.get(door.name, 0) + int(door.alive)
@@ -177,10 +216,15 @@ class LedgerCollector(Collector):
         yield from _numbers(web, facts)
 
 
+def _is_away(facts: ledger.Overview, peer: str) -> bool:
+    """Whether the peer's results wait because it cannot be reached."""
+    return peer in facts.circuits and facts.circuits[peer].state != CircuitState.CLOSED
+
+
 def _numbers(web: Web, facts: ledger.Overview) -> Iterable[Metric]:
     """Gauges without labels."""
     now = web.clock()
-    room = disk(web)
+    room = disk(web, refusing=_refuses(facts))
     oldest = _age(now, facts.oldest_waiting_at) or 0.0
     unsent = _age(now, facts.oldest_delivery_at) or 0.0
     numbers = {
@@ -190,6 +234,10 @@ def _numbers(web: Web, facts: ledger.Overview) -> Iterable[Metric]:
         "myoscreen_disk_free_bytes": ("Free room below HOME.", room.free_bytes),
         "myoscreen_disk_total_bytes": ("Size of the disk of HOME.", room.total_bytes),
         "myoscreen_spool_min_free_bytes": ("Free room below which images are refused.", room.min_free_bytes),
+        "myoscreen_spool_refusing": (
+            "1 when a receiver refuses images for want of room.",
+            int(room.refusing),
+        ),
         "myoscreen_model_ok": ("1 when the network is the one of its card.", int(model(web).ok)),
     }
     for name, (text, value) in numbers.items():

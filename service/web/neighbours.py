@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from service.errors import ConfigurationError, ModelMismatch, PeerUnreachable, SpoolFull
 from service.inference.card import read_card, verify
-from service.settings import Settings
+from service.settings import Peer, Settings
 
 #: A neighbour on the hospital's network answers in milliseconds; a person waits for this.
 TIMEOUT_SECONDS = 3.0
@@ -29,11 +29,19 @@ class ModelFacts:
     precision: str
 
 
-def echo(host: str, port: int, ae_title: str, calling_ae: str) -> None:
-    """C-ECHO a peer; raises DeliveryError when it does not answer."""
-    from service.dicom import scu  # noqa: PLC0415 - loading the DICOM libraries takes a second
+def echo(peer: Peer, settings: Settings) -> None:
+    """C-ECHO a peer that has a port; raises DeliveryError when it does not answer."""
+    from service.dicom import scu, tls  # noqa: PLC0415 - loading the DICOM libraries takes a second
 
-    scu.echo(scu.Address(host=host, port=port, ae_title=ae_title, calling_ae=calling_ae))
+    scu.echo(
+        scu.Address(
+            host=peer.host,
+            port=peer.port or 0,
+            ae_title=peer.ae_title,
+            calling_ae=settings.ae_title,
+            tls=tls.outgoing(settings.tls_files, tls=peer.tls, subjects=peer.tls_subject),
+        )
+    )
 
 
 def check_broker(url: str) -> None:

@@ -108,7 +108,8 @@ def _arrival(detail: AnalysisDetail) -> list[Step]:
 
 def _delivery(peer: str, deliveries: list[DeliveryFacts]) -> list[Step]:
     """How the objects reached one peer."""
-    sent = [item.sent_at for item in deliveries if item.sent_at is not None]
+    arrived = [item for item in deliveries if item.state in {"sent", "confirmed"}]
+    sent = [item.sent_at for item in arrived if item.sent_at is not None]
     confirmed = [item.confirmed_at for item in deliveries if item.confirmed_at is not None]
     count = len(deliveries)
     steps = []

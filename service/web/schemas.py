@@ -132,12 +132,14 @@ class DeliveryItem(Shape):
     peer: str
     state: str
     attempts: int
+    failures: int
     next_at: datetime | None
     dimse_status: int | None
     error_code: str | None
     error_text: str | None
     created_at: datetime
     sent_at: datetime | None
+    confirm_at: datetime | None
     confirmed_at: datetime | None
 
 
@@ -156,6 +158,27 @@ class Version(Shape):
     state: str
     created_at: datetime
     finished_at: datetime | None
+
+
+class HoldShape(Shape):
+    """Why nothing of a study is deleted, and who said so."""
+
+    study_uid: str
+    reason: str
+    actor: str
+    at: datetime
+
+
+class HoldList(Shape):
+    """All holds, oldest first."""
+
+    items: list[HoldShape]
+
+
+class HoldOrder(Shape):
+    """Why a study is to be kept."""
+
+    reason: str = Field(min_length=1, max_length=256)
 
 
 class AnalysisShape(Shape):
@@ -182,6 +205,9 @@ class AnalysisShape(Shape):
     outputs: list[OutputShape]
     deliveries: list[DeliveryItem]
     versions: list[Version]
+    hold: HoldShape | None
+    pixels_purged_at: datetime | None
+    results_purged_at: datetime | None
     notice: str = RESEARCH_USE
 
 
@@ -208,6 +234,17 @@ class Accepted(Shape):
     href: str
 
 
+class CircuitShape(Shape):
+    """Whether a peer is sent to; ``since`` when, and why not."""
+
+    state: str = Field(description="closed: sent to; open: left alone; half_open: one result probes it")
+    failures: int = Field(description="failures to reach it, in a row")
+    next_probe_at: datetime | None
+    reason_code: str | None
+    reason_text: str | None
+    since: datetime | None
+
+
 class PeerShape(Shape):
     """One DICOM node of the settings, and how deliveries to it stand."""
 
@@ -222,14 +259,33 @@ class PeerShape(Shape):
     release: str
     flags: bool
     language: str
+    stow_url: str | None
+    confirm: str
+    lanes: int
+    circuit: CircuitShape
     deliveries: dict[str, int]
     last_sent_at: datetime | None
+    last_confirmed_at: datetime | None
 
 
 class PeerList(Shape):
     """All peers of the settings."""
 
     items: list[PeerShape]
+
+
+class PeerReset(Shape):
+    """The peer is sent to again."""
+
+    peer: str
+    circuit: str
+
+
+class PeerRetried(Shape):
+    """Objects that were given up and are sent again."""
+
+    peer: str
+    deliveries: int
 
 
 class EchoResult(Shape):
@@ -279,8 +335,12 @@ class Disk(Shape):
 
     total_bytes: int
     free_bytes: int
-    #: Below this, images are refused.
+    #: Below this, images are refused ...
     min_free_bytes: int
+    #: ... until so much is free again.
+    resume_free_bytes: int
+    #: Whether a receiver refuses images now, as it said a few seconds ago.
+    refusing: bool
     enough: bool
 
 
@@ -322,9 +382,15 @@ class Rejected(Shape):
     called_ae: str
     address: str
     reason: str
+    #: Whom its certificate named.
+    tls_subject: str | None
     count: int
     first_at: datetime
     last_at: datetime
+    #: What has to change where no ``[[peer]]`` table is missing.
+    remedy: str | None
+    #: A ``[[peer]]`` table for ``myoscreen.toml`` that would let it in.
+    peer_block: str | None
 
 
 class Status(Shape):

@@ -30,6 +30,8 @@ STATES = {
     "sent": "stored by peer",
     "confirmed": "confirmed",
     "dead": "given up",
+    "open": "cannot be reached",
+    "half_open": "being probed",
 }
 CONTRASTS = {
     "t2_tse": "T2 TSE",
@@ -53,7 +55,11 @@ MEASURES = {
     "fat_signal_fraction": "Fat signal fraction",
     "lmm_height_index_ml_m2": "LMM height index",
 }
-FLAGS = {"imat_high": "IMAT above reference", "lmm_low": "LMM below reference"}
+FLAGS = {
+    "imat_high": "IMAT above reference",
+    "fsf_high": "signal fat fraction above reference",
+    "lmm_low": "LMM below reference",
+}
 FLAG_STATES = {
     "raised": "raised",
     "indeterminate": "indeterminate",
@@ -86,8 +92,13 @@ OUTPUTS = {
 NOTICES = {
     "rerun_ordered": "The rerun is in the queue, as the next version.",
     "retry_ordered": "The object is sent again.",
+    "hold_set": "Everything of this study is kept until the hold is released.",
+    "hold_released": "The study goes after its time again.",
+    "hold_needs_reason": "A hold needs a reason.",
     "password_changed": "The password is changed. Other logins of yours have ended.",
     "nothing_found": "Nothing here has exactly that UID, accession number or patient ID.",
+    "peer_reset": "Everything that waited for the peer goes now.",
+    "peer_retried": "Everything that was given up for the peer is sent again.",
     "echo_ok": "The peer answered C-ECHO.",
     "echo_failed": "The peer did not answer C-ECHO.",
 }
@@ -99,6 +110,10 @@ DIMSE = {
     "0117": "invalid SOP instance",
     "0122": "SOP class not supported",
     "0124": "not authorised",
+    "0112": "no such object",
+    "0119": "class and object conflict",
+    "0131": "duplicate transaction",
+    "0213": "resource limitation",
     "A7": "out of resources",
     "A9": "data set does not match SOP class",
     "B0": "stored with warning",
@@ -191,17 +206,47 @@ def age(seconds: float | None) -> str:
     return f"{whole} s"
 
 
-def peer_block(calling_ae: str, address: str) -> str:
-    """A ready-to-paste ``[[peer]]`` table that would let this caller in."""
+#: What lets a caller in who was turned away for another reason than not being listed.
+REMEDIES = {
+    "called_ae_unknown": "The caller must call our AE title.",
+    "may_not_send": "The peer is listed with may_send = false.",
+    "tls_required": "The peer is listed with tls = true: it must come by the TLS port, with its certificate.",
+    "tls_missing": "The caller must speak TLS on this port.",
+    "tls_certificate_missing": "The caller must show a certificate.",
+    "tls_certificate_untrusted": "The certificate is of no authority in tls_ca.",
+    "tls_certificate_expired": "The certificate has expired, or is not valid yet; look at the clocks, too.",
+    "tls_certificate_revoked": "The authority has taken the certificate back.",
+    "tls_certificate_unusable": "The certificate is not made for this use.",
+    "tls_revocations_expired": "The list of revoked certificates (tls_crl) is too old.",
+    "tls_revocations_missing": "The list of revoked certificates (tls_crl) is of another authority.",
+    "tls_version_refused": "The caller must speak TLS 1.2 or newer; see tls_min_version.",
+    "tls_cipher_refused": "The caller must offer a cipher suite of BCP 195.",
+    "tls_refused_by_peer": "The caller refused our certificate: it may not trust its authority.",
+    "tls_timeout": "The handshake took too long.",
+    "tls_failed": "The handshake broke off.",
+}
+
+
+def peer_block(reason: str, calling_ae: str, address: str, tls_subject: str | None) -> str | None:
+    """A ready-to-paste ``[[peer]]`` table that would let this caller in; None where it would not help."""
+    if reason not in {"calling_ae_unknown", "address_unknown", "tls_subject_unknown"}:
+        return None
     name = re.sub(r"[^a-z0-9_.-]+", "-", calling_ae.strip().lower()).strip("-") or "sender"
-    lines = (
+    lines = [
         "[[peer]]",
-        f"name = {json.dumps(name)}",
-        f"ae_title = {json.dumps(calling_ae.strip())}",
-        f"host = {json.dumps(address)}",
+        f"name = {_toml(name)}",
+        f"ae_title = {_toml(calling_ae.strip())}",
+        f"host = {_toml(address)}",
         "may_send = true",
-    )
+    ]
+    if tls_subject:
+        lines += ["tls = true", f"tls_subject = {_toml(tls_subject)}"]
     return "\n".join(lines)
+
+
+def _toml(text: str) -> str:
+    """A string as TOML writes it: as JSON does, but for one character."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def install(environment: Environment) -> None:
@@ -224,5 +269,5 @@ def install(environment: Environment) -> None:
     environment.globals.update(
         STATES=STATES, CONTRASTS=CONTRASTS, MEASURES=MEASURES, FLAGS=FLAGS, FLAG_STATES=FLAG_STATES,
         SCORE_STATES=SCORE_STATES, QUADRANTS=QUADRANTS, COMPLETION=COMPLETION, OUTPUTS=OUTPUTS,
-        NOTICES=NOTICES, peer_block=peer_block,
+        NOTICES=NOTICES, REMEDIES=REMEDIES,
     )  # fmt: skip

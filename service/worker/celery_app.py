@@ -2,6 +2,7 @@
 
 import ssl
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from celery import Celery
 
@@ -9,10 +10,12 @@ from service.settings import Settings
 
 QUEUE = "myoscreen"
 SWEEP, ANALYSE, DELIVER = "myoscreen.sweep", "myoscreen.analyse", "myoscreen.deliver"
+CONFIRM, PURGE = "myoscreen.confirm", "myoscreen.purge"
 
-#: Longer than the longest analysis, or Redis hands the same doorbell out again and again (tried: a time
-#: shorter than the task made it start eleven times in 41 s).
-VISIBILITY_SECONDS = 6 * 3600
+#: Longer than the longest task, or Redis hands the same doorbell out again and again (tried: a time
+#: shorter than the task made it start eleven times in 41 s). An analysis is bounded by its deadline; this
+#: is what a runner's start, publishing and sending may take beside it (chosen by us).
+VISIBILITY_MARGIN_SECONDS = 4 * 3600.0
 #: How often the in-memory queue is looked into; the library's own second would be seen in every result.
 MEMORY_POLL_SECONDS = 0.02
 #: A message's end is a time on its sender's wall clock that the taker compares with its own, so these
@@ -21,11 +24,13 @@ MEMORY_POLL_SECONDS = 0.02
 RING_EXPIRES_SECONDS = 3600.0
 #: Shorter, because a sweep is sent every second; of those that piled up, one at a time runs.
 SWEEP_EXPIRES_SECONDS = 60.0
+#: How often is looked for what is older than it is kept; chosen by us, because times to keep are in days.
+PURGE_SECONDS = 600.0
 
 
 def make_app(settings: Settings) -> Celery:
     """The application of one worker process; on the in-memory transport it is the whole queue."""
-    app = Celery("myoscreen", broker=settings.resolved_broker_url, set_as_current=False)
+    app = Celery("myoscreen", broker=_without_query(settings.resolved_broker_url), set_as_current=False)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",
@@ -52,13 +57,27 @@ def make_app(settings: Settings) -> Celery:
                 "task": SWEEP,
                 "schedule": settings.sweep_seconds,
                 "options": {"expires": max(2 * settings.sweep_seconds, SWEEP_EXPIRES_SECONDS)},
-            }
+            },
+            "purge": {"task": PURGE, "schedule": PURGE_SECONDS, "options": {"expires": PURGE_SECONDS}},
         },
-        beat_max_loop_interval=max(settings.sweep_seconds, 0.2),
     )
     if settings.resolved_broker_url.startswith("rediss:"):
-        app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+        app.conf.broker_use_ssl = _broker_tls(settings.resolved_broker_url)
     return app
+
+
+def _without_query(url: str) -> str:
+    """The URL of a Redis by TLS without its parameters: the library would let them weaken what we ask for."""
+    return url.partition("?")[0] if url.startswith("rediss:") else url
+
+
+def _broker_tls(url: str) -> dict[str, Any]:
+    """How Redis proves who it is: always, by its host name, to the authority that the URL names."""
+    named = dict(parse_qsl(urlsplit(url).query))
+    files: dict[str, Any] = {
+        key: named[key] for key in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile") if key in named
+    }
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True, **files}
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:
@@ -71,7 +90,7 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
     if not settings.resolved_broker_url.startswith(("redis:", "rediss:", "redis+socket:")):
         return {}
     return {
-        "visibility_timeout": VISIBILITY_SECONDS,
+        "visibility_timeout": settings.analysis_deadline_seconds + VISIBILITY_MARGIN_SECONDS,
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
         "socket_timeout": 10.0,

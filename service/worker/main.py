@@ -3,25 +3,32 @@
 import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from celery.exceptions import SecurityWarning
 
+from service.core.circuit import CircuitTerms
 from service.core.status import OutputKind
+from service.db import confirmations
+from service.db.clock import Waits
 from service.db.session import Sessions, make_sessions, require_current
+from service.dicom import tls
 from service.dicom.scu import Address
 from service.dicom.spool import Spool
 from service.files import make_private_dir
-from service.pipeline import deliver, run, sweep
-from service.pipeline.analyse import Workshop
+from service.pipeline import confirm, deliver, retention, run, sweep
 from service.pipeline.close import Closing
 from service.pipeline.deliver import Destination
+from service.pipeline.job import Perform
 from service.pipeline.presence import Presence, owner
-from service.settings import Settings
+from service.pipeline.recipe import WorkshopRecipe
+from service.settings import Peer, Settings, bare_environment
+from service.wire.dicomweb import WebAddress
 from service.worker import embedded
 from service.worker.celery_app import make_app
+from service.worker.keeper import COMMAND, Keeper, Limits
 from service.worker.tasks import Work, register
 
 log = logging.getLogger(__name__)
@@ -32,26 +39,23 @@ RETRY_AFTER = timedelta(seconds=5)
 BEATS_PER_LEASE = 6
 
 
-def work(settings: Settings, open_workshop: Callable[[], Workshop]) -> None:
-    """Work until SIGTERM or SIGINT; what is under way is finished first.
+def work(settings: Settings, recipe: WorkshopRecipe, *, command: Sequence[str] = COMMAND) -> None:
+    """Work until SIGTERM or SIGINT; what is under way is finished first, or given back after some seconds.
 
-    The network is opened once, before the first sweep, so a wrong one is told at the start.
+    The network is opened once before the first sweep, in a process of its own, so a wrong one is told at
+    the start. ``command`` is that process.
     """
     require_current(settings.resolved_database_url)
     make_private_dir(settings.home)
     sessions = make_sessions(settings.resolved_database_url)
-    workshop = open_workshop()
+    with sessions.begin() as session:
+        confirmations.forget(session, [peer.name for peer in settings.peer if peer.confirm == "none"])
+    keeper = make_keeper(settings, recipe, command)
+    detail = {**keeper.open(), "slots": settings.analysis_slots}
     app = make_app(settings)
-    shared = make_work(settings, sessions, workshop)
+    shared = make_work(settings, sessions, keeper.perform)
     register(app, shared)
-    embedded.start_with(app)
-    segmenter = workshop.segmenter
-    detail = {
-        "provider": segmenter.provider,
-        "precision": segmenter.precision,
-        "model": workshop.card.name,
-        "slots": settings.analysis_slots,
-    }
+    embedded.start_with(app, on_end=keeper.stop_soon)
     if os.geteuid() == 0:
         # Celery warns of this in a form that the log withholds, so it is said here and not there.
         log.warning("runs_as_root")
@@ -67,17 +71,43 @@ def work(settings: Settings, open_workshop: Callable[[], Workshop]) -> None:
             quiet=True,
         )
         worker.start()
+    keeper.close()
     sessions.kw["bind"].dispose()
     log.info("worker_ends")
 
 
-def make_work(settings: Settings, sessions: Sessions, workshop: Workshop) -> Work:
+def make_keeper(settings: Settings, recipe: WorkshopRecipe, command: Sequence[str]) -> Keeper:
+    """The keeper of this worker's runners; they know neither settings nor secrets."""
+    return Keeper(
+        {
+            "recipe": recipe.as_dict(),
+            "log_format": settings.log_format,
+            "log_level": settings.log_level,
+        },
+        Limits(deadline_seconds=settings.analysis_deadline_seconds, memory_mb=settings.analysis_memory_mb),
+        env=bare_environment(),
+        command=command,
+    )
+
+
+def make_work(settings: Settings, sessions: Sessions, perform: Perform) -> Work:
     """Everything that the tasks of this process share."""
     spool = Spool(settings.spool_dir, min_free_mb=settings.spool_min_free_mb)
     beat_seconds = settings.lease_seconds / BEATS_PER_LEASE
+    delivery_terms = deliver.Terms(
+        attempts=settings.delivery_attempts,
+        backoff=timedelta(seconds=settings.delivery_backoff_seconds),
+        backoff_max=timedelta(seconds=settings.delivery_backoff_max_seconds),
+        beat_seconds=beat_seconds,
+        circuit=CircuitTerms(
+            failures=settings.circuit_failures,
+            probe=timedelta(seconds=settings.circuit_probe_seconds),
+            probe_max=timedelta(seconds=settings.circuit_probe_max_seconds),
+        ),
+    )
     return Work(
         sessions=sessions,
-        workshop=workshop,
+        perform=perform,
         bench=run.Bench(
             home=Path(settings.home),
             spool=spool,
@@ -100,16 +130,27 @@ def make_work(settings: Settings, sessions: Sessions, workshop: Workshop) -> Wor
                 max_attempts=settings.max_attempts,
                 delivery_attempts=settings.delivery_attempts,
                 peers=tuple(peer.name for peer in destinations(settings)),
+                confirming=tuple(peer.name for peer in destinations(settings) if peer.confirm != "none"),
+                circuit=delivery_terms.circuit,
+                waits=Waits(
+                    analysis=RETRY_AFTER * float(2 ** (settings.max_attempts - 1)),
+                    delivery=max(delivery_terms.backoff_max, delivery_terms.circuit.probe_max),
+                ),
             ),
             clock=lambda: datetime.now(UTC),
         ),
-        delivery_terms=deliver.Terms(
-            attempts=settings.delivery_attempts,
-            backoff=timedelta(seconds=settings.delivery_backoff_seconds),
-            backoff_max=timedelta(seconds=settings.delivery_backoff_max_seconds),
-            beat_seconds=beat_seconds,
+        delivery_terms=delivery_terms,
+        confirm_terms=confirm.Terms(
+            delivery=delivery_terms,
+            patience=timedelta(seconds=settings.confirm_seconds),
+            attempts=settings.confirm_attempts,
         ),
         slots=settings.analysis_slots,
+        keep=retention.Terms.in_days(
+            pixels=settings.keep_pixels_days,
+            results=settings.keep_results_days,
+            rows=settings.keep_rows_days,
+        ),
     )
 
 
@@ -118,15 +159,33 @@ def destinations(settings: Settings) -> tuple[Destination, ...]:
     return tuple(
         Destination(
             name=peer.name,
-            address=Address(
-                host=peer.host,
-                port=peer.port,
-                ae_title=peer.ae_title,
-                calling_ae=settings.ae_title,
-            ),
+            address=_address(peer, settings),
             outputs=tuple(OutputKind(kind) for kind in peer.outputs),
             flags=peer.flags,
+            confirm=peer.confirm,
+            lanes=peer.lanes,
         )
         for peer in settings.peer
-        if peer.port is not None and peer.outputs
+        if peer.outputs
+    )
+
+
+def _address(peer: Peer, settings: Settings) -> Address | WebAddress:
+    """Where results for a peer go."""
+    if peer.stow_url is not None:
+        return WebAddress(
+            stow_url=peer.stow_url,
+            qido_url=peer.qido_url or peer.stow_url,
+            authorization_file=peer.authorization_file,
+            ca_file=peer.ca_file,
+            answer_seconds=peer.answer_seconds,
+        )
+    assert peer.port is not None, "the settings see to it"
+    return Address(
+        host=peer.host,
+        port=peer.port,
+        ae_title=peer.ae_title,
+        calling_ae=settings.ae_title,
+        answer_seconds=peer.answer_seconds,
+        tls=tls.outgoing(settings.tls_files, tls=peer.tls, subjects=peer.tls_subject),
     )

@@ -11,12 +11,12 @@ from celery import Celery
 
 from service.db import deliveries, queries
 from service.db.session import Sessions, reading
-from service.pipeline import deliver, run
-from service.pipeline.analyse import Workshop
+from service.pipeline import confirm, deliver, retention, run
 from service.pipeline.deliver import Destination
+from service.pipeline.job import Perform
 from service.pipeline.run import Bench
 from service.pipeline.sweep import Sweeper
-from service.worker.celery_app import ANALYSE, DELIVER, RING_EXPIRES_SECONDS, SWEEP
+from service.worker.celery_app import ANALYSE, CONFIRM, DELIVER, PURGE, RING_EXPIRES_SECONDS, SWEEP
 
 log = logging.getLogger(__name__)
 
@@ -29,24 +29,33 @@ class Work:
     """What the tasks of one worker process share."""
 
     sessions: Sessions
-    workshop: Workshop
+    perform: Perform
     bench: Bench
     sweeper: Sweeper
     delivery_terms: deliver.Terms
+    confirm_terms: confirm.Terms
     slots: int
+    #: How long what is finished is kept.
+    keep: retention.Terms = field(default_factory=retention.Terms)
     destinations: Mapping[str, Destination] = field(init=False)
 
     def __post_init__(self) -> None:
         """Index the destinations, and make one lane for each so that none delays another."""
         self.destinations = {peer.name: peer for peer in self.bench.destinations}
         self.free_slots = threading.BoundedSemaphore(self.slots)
-        self.lanes = {name: threading.Lock() for name in self.destinations}
+        self.lanes = {
+            name: threading.BoundedSemaphore(peer.lanes) for name, peer in self.destinations.items()
+        }
+        self.asking = {name: threading.Lock() for name in self.destinations}
         self.sweeping = threading.Lock()
 
     @property
     def threads(self) -> int:
-        """Threads that the pool needs so that analyses and slow peers never keep the sweep waiting."""
-        return self.slots + len(self.destinations) + 2
+        """Threads that the pool needs so that analyses and slow peers never keep the sweep waiting.
+
+        Each peer may keep a thread for each of its lanes, and one that asks it.
+        """
+        return self.slots + sum(peer.lanes + 1 for peer in self.destinations.values()) + 2
 
 
 class Doorbell:
@@ -87,6 +96,7 @@ def sweep(work: Work, bell: Doorbell) -> None:
         work.sweeping.release()
     bell.remind(ANALYSE, due.analysis_ids)
     bell.remind(DELIVER, due.delivery_ids)
+    bell.remind(CONFIRM, due.confirm_ids)
 
 
 def analyse(work: Work, bell: Doorbell, analysis_id: int) -> None:
@@ -94,7 +104,7 @@ def analyse(work: Work, bell: Doorbell, analysis_id: int) -> None:
     if not work.free_slots.acquire(blocking=False):
         return
     try:
-        published = run.run(work.sessions, analysis_id, work.workshop, work.bench)
+        published = run.run(work.sessions, analysis_id, work.perform, work.bench)
     finally:
         work.free_slots.release()
     if published is not None:
@@ -139,21 +149,52 @@ def deliver_result(work: Work, bell: Doorbell, delivery_id: int) -> None:
         )
     finally:
         work.lanes[peer].release()
-    if report is None or report.retried:
+    if report is None:
         return
+    if report.sent and destination.confirm != "none":
+        bell.ring(CONFIRM, delivery_id)
     with reading(work.sessions) as session:
-        due = deliveries.due(session, peers=[peer], now=work.bench.clock(), limit=10)
+        due = deliveries.due(
+            session, peers=[peer], now=work.bench.clock(), limit=10, terms=work.delivery_terms.circuit
+        )
     for next_id, _, _ in due[:1]:
         bell.ring(DELIVER, next_id)
 
 
+def confirm_result(work: Work, delivery_id: int) -> None:
+    """Ask one peer about one result, unless this process is asking that peer already."""
+    with reading(work.sessions) as session:
+        where = deliveries.whereto(session, delivery_id)
+    if where is None:
+        return
+    analysis_id, peer = where
+    destination = work.destinations.get(peer)
+    if destination is None or not work.asking[peer].acquire(blocking=False):
+        return
+    try:
+        confirm.run(
+            work.sessions,
+            analysis_id,
+            destination,
+            home=work.bench.home,
+            terms=work.confirm_terms,
+            clock=work.bench.clock,
+        )
+    finally:
+        work.asking[peer].release()
+
+
 def register(app: Celery, work: Work) -> Doorbell:
-    """Give the application its three tasks."""
+    """Give the application its tasks."""
     bell = Doorbell(app)
 
     @app.task(name=SWEEP, ignore_result=True)
     def sweep_now() -> None:
         sweep(work, bell)
+
+    @app.task(name=PURGE, ignore_result=True)
+    def purge_now() -> None:
+        retention.purge(work.sessions, work.bench.home, work.keep, now=work.bench.clock())
 
     @app.task(name=ANALYSE, ignore_result=True)
     def analyse_now(analysis_id: int) -> None:
@@ -162,5 +203,9 @@ def register(app: Celery, work: Work) -> Doorbell:
     @app.task(name=DELIVER, ignore_result=True)
     def deliver_now(delivery_id: int) -> None:
         deliver_result(work, bell, delivery_id)
+
+    @app.task(name=CONFIRM, ignore_result=True)
+    def confirm_now(delivery_id: int) -> None:
+        confirm_result(work, delivery_id)
 
     return bell

@@ -101,11 +101,13 @@ def test_the_signal_fat_fraction_has_a_provisional_score_and_no_flag(measured):
     (score,) = [score for score in found["scores"] if score["measure"] == "fat_signal_fraction"]
     assert (score["state"], score["norm"], score["norm_status"]) == (
         "scored",
-        "provisional-fsf@1",
+        "provisional-fsf@2",
         "provisional",
     )
     assert score["z"] is not None
-    assert {flag["code"] for flag in found["flags"]} == {"imat_high", "lmm_low"}
+    states = {flag["code"]: flag["state"] for flag in found["flags"]}
+    assert set(states) == {"imat_high", "fsf_high", "lmm_low"}
+    assert states["fsf_high"] in {"indeterminate", "not_raised"}
 
 
 def test_seg_lies_on_the_water_image_and_the_report_names_both_series(measured):

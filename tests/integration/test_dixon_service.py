@@ -15,7 +15,7 @@ from service.db.session import reading
 from service.db.tables import Analysis, Event, Output, Series
 from service.dicom.spool import Spool
 from service.errors import InvalidRequest
-from service.pipeline import close, run
+from service.pipeline import attempt, close, run
 from service.pipeline.analyse import analyse_inputs
 from service.pipeline.close import Closing, Holes
 from service.settings import load
@@ -64,7 +64,7 @@ class World:
             owner="worker",
             clock=lambda: self.now,
         )
-        return run.run(self.sessions, analysis_id, workshop, bench)
+        return run.run(self.sessions, analysis_id, stand_in.performing(workshop), bench)
 
     def analyses(self):
         """Version, state, and role and number of the series of each input, in the order of making."""
@@ -93,7 +93,7 @@ both_databases = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"
 
 @pytest.fixture
 def world(sessions, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "analyse_inputs", stand_in.analyse)
+    monkeypatch.setattr(attempt, "analyse_inputs", stand_in.analyse)
     return World(sessions, tmp_path / "home", tmp_path / "in")
 
 
@@ -184,7 +184,7 @@ def test_after_the_hard_cap_water_is_analysed_without_fat(world):
 
 @both_databases
 def test_fat_that_comes_after_the_result_makes_a_version_that_supersedes_it(world, monkeypatch):
-    monkeypatch.setattr(run, "analyse_inputs", with_report)
+    monkeypatch.setattr(attempt, "analyse_inputs", with_report)
     world.receive(world.files("WATER"))
     (first,) = world.sweep()
     world.run(first)
@@ -380,7 +380,7 @@ def workshop():
 
 
 def test_the_service_measures_a_pair_as_analyse_does(world, workshop, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "analyse_inputs", analyse_inputs)
+    monkeypatch.setattr(attempt, "analyse_inputs", analyse_inputs)
     written = write_dixon(tmp_path / "phantom", ("in_phase", "fat", "water"))
     for paths in written.values():
         world.receive(paths)

@@ -65,7 +65,7 @@ def test_a_database_without_tables_is_refused_until_it_is_upgraded(database_url)
 
 
 def test_going_back_leaves_no_table_of_ours(sessions, database_url):
-    command.downgrade(session._config(database_url), "base")
+    command.downgrade(session.alembic_config(database_url), "base")
     assert set(inspect(sessions.kw["bind"]).get_table_names()) <= {"alembic_version"}
 
 

@@ -1,5 +1,8 @@
 """The shipped network, on the phantom and on the one real volunteer, whom it was trained on."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -161,3 +164,12 @@ def test_each_side_of_the_volunteer_is_found(segmenter, contrast):
     dice_left = agreement(found == Compartment.LEFT, np.isin(truth, LEFT))
     assert min(dice_right, dice_left) >= 0.92
     assert not (np.isin(truth, LEFT) & (found == Compartment.RIGHT)).any()
+
+
+def test_the_library_of_the_network_keeps_and_reports_nothing_about_its_use(tmp_path):
+    program = (
+        "import service.inference.providers as p; import onnxruntime; onnxruntime.get_available_providers()"
+    )
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    assert list(tmp_path.rglob("*")) == []

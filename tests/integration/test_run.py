@@ -12,7 +12,7 @@ from service.db.session import reading
 from service.db.tables import Analysis, AuditEntry, Delivery, Event, Output
 from service.dicom.spool import Spool
 from service.errors import ProviderUnavailable
-from service.pipeline import close, run
+from service.pipeline import attempt, close, run
 from service.pipeline.close import Closing
 from service.pipeline.sweep import EXPIRED
 from tests.make import stand_in
@@ -34,7 +34,7 @@ class World:
         self.use(stand_in.analyse)
 
     def use(self, analysis):
-        self.patch.setattr(run, "analyse_inputs", analysis)
+        self.patch.setattr(attempt, "analyse_inputs", analysis)
 
     def receive(self, paths):
         take_in(self.sessions, self.spool, paths, now=self.now)
@@ -53,7 +53,7 @@ class World:
             owner=owner,
             clock=lambda: self.now,
         )
-        return run.run(self.sessions, analysis_id, stand_in.WORKSHOP, bench)
+        return run.run(self.sessions, analysis_id, stand_in.performing(), bench)
 
     def all_of(self, table):
         with reading(self.sessions) as db:
@@ -212,7 +212,7 @@ def test_headers_that_break_the_reader_end_as_not_assessable_and_not_as_failed(w
     def broken(_paths):
         raise KeyError("Doe^Jane")
 
-    monkeypatch.setattr(run, "scan", broken)
+    monkeypatch.setattr(attempt, "scan", broken)
     assert world.run(ready) is not None
     (analysis,) = world.all_of(Analysis)
     assert (analysis.state, analysis.reason_code) == ("not_assessable", "unreadable_series")
@@ -223,7 +223,7 @@ def test_a_fault_of_the_disk_is_no_outcome_of_the_series(world, ready, monkeypat
     def broken(_paths):
         raise OSError
 
-    monkeypatch.setattr(run, "scan", broken)
+    monkeypatch.setattr(attempt, "scan", broken)
     assert world.run(ready) is None
     assert world.states() == ["ready"]
 
@@ -264,3 +264,28 @@ def test_the_time_in_the_objects_is_that_of_the_first_version(world, ready):
     rows = {row.id: row.object_time for row in world.all_of(Analysis)}
     assert rows[again] == rows[ready]
     assert ledger.REOPENED not in world.events()
+
+
+def test_a_commit_whose_answer_was_lost_keeps_its_files(world, ready, monkeypatch):
+    publish = run._publish
+
+    def answer_lost(*args, **kwargs):
+        publish(*args, **kwargs)
+        raise ConnectionResetError
+
+    monkeypatch.setattr(run, "_publish", answer_lost)
+    assert world.run(ready) is None
+    (analysis,) = world.all_of(Analysis)
+    (output,) = world.all_of(Output)
+    assert analysis.state == "measured"
+    assert (world.home / output.path).exists()
+
+
+def test_a_failed_attempt_leaves_no_files(world, ready):
+    def broken(*args, out, **kwargs):
+        (out / "half.dcm").touch()
+        raise ProviderUnavailable("CUDA was demanded.")
+
+    world.use(broken)
+    world.run(ready)
+    assert list((world.home / "results" / str(ready)).iterdir()) == []

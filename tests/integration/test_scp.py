@@ -23,7 +23,7 @@ from service import files, receiver
 from service.db import ledger
 from service.db.session import reading
 from service.db.tables import Instance, RejectedCaller, Series
-from service.dicom import scp, scu
+from service.dicom import pdu, scu
 from service.errors import PeerUnreachable
 from service.pipeline import intake
 from tests.make.received import encoded
@@ -83,7 +83,7 @@ def test_an_image_is_kept_exactly_as_it_was_sent(open_door, tmp_path):
 
 def test_success_is_said_after_the_file_is_synced_and_the_row_is_committed(open_door, tmp_path, monkeypatch):
     order = []
-    sync, rename, record = files.os.fsync, Path.replace, intake.record_instance
+    sync, rename, record = files.os.fsync, Path.replace, intake.record_instances
 
     def note(name, call):
         def noted(*args, **kwargs):
@@ -96,11 +96,11 @@ def test_success_is_said_after_the_file_is_synced_and_the_row_is_committed(open_
     door = open_door()
     monkeypatch.setattr(files.os, "fsync", note("fsync", sync))
     monkeypatch.setattr(Path, "replace", note("rename", rename))
-    monkeypatch.setattr(intake, "record_instance", note("row", record))
-    monkeypatch.setattr(scp, "handle_store", note("answer", scp.handle_store))
+    monkeypatch.setattr(intake, "record_instances", note("row", record))
+    monkeypatch.setattr(pdu, "command_data", note("answer", pdu.command_data))
     (path,) = mr_series(tmp_path / "in", positions=[0.0])
     send(door, path)
-    # The first sync is of the new sub-folder's name; then the file, its name, the row, the answer.
+    # The file; the new sub-folder's name; the file's name; the row; the answer.
     assert order == ["fsync", "fsync", "rename", "fsync", "row", "answer"]
 
 
@@ -265,7 +265,7 @@ def test_a_database_that_is_away_is_told_as_try_again_later(open_door, tmp_path,
     def broken(*_args, **_kwargs):
         raise RuntimeError
 
-    monkeypatch.setattr(intake, "record_instance", broken)
+    monkeypatch.setattr(intake, "record_instances", broken)
     (path,) = mr_series(tmp_path / "in", positions=[0.0])
     assert send(door, path) == [0xA700]
     assert counters(door) == {"instances_failed": 1}

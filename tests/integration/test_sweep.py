@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from service.core.status import DeliveryState, OutputKind
 from service.db import deliveries, queries
@@ -139,3 +139,49 @@ def test_a_delivery_of_a_dead_sender_is_given_up_when_it_was_superseded(world, f
     world.let_leases_expire()
     (delivery,) = world.all_of(Delivery)
     assert (delivery.state, delivery.error_code) == (DeliveryState.DEAD, "superseded")
+
+
+AHEAD = timedelta(hours=10)
+
+
+def test_an_analysis_that_waits_for_a_time_of_a_clock_since_set_back_waits_no_longer(world):
+    analysis_id = ready_analysis(world.sessions)
+    claim = world.claim(analysis_id)
+    with world.sessions.begin() as db:
+        soon = world.now + AHEAD + timedelta(seconds=5)
+        queries.give_back(db, claim, reason=sweep.EXPIRED, max_attempts=3, not_before=soon, now=soon)
+    assert world.sweeper.sweep().analysis_ids == (analysis_id,)
+
+
+def test_what_waits_on_purpose_goes_on_waiting(world):
+    analysis_id = ready_analysis(world.sessions)
+    claim = world.claim(analysis_id)
+    with world.sessions.begin() as db:
+        soon = world.now + timedelta(seconds=5)
+        queries.give_back(db, claim, reason=sweep.EXPIRED, max_attempts=3, not_before=soon, now=world.now)
+    assert world.sweeper.sweep().analysis_ids == ()
+
+
+def test_a_delivery_that_waits_for_a_time_of_a_clock_since_set_back_waits_no_longer(world, finished):
+    with world.sessions.begin() as db:
+        db.execute(update(Delivery).values(next_at=world.now + AHEAD))
+    assert len(world.sweeper.sweep().delivery_ids) == 1
+
+
+def test_a_series_received_before_the_clock_was_set_back_is_complete_after_the_quiet_time(world, tmp_path):
+    take_in(world.sessions, world.spool, mr_series(tmp_path / "in"), now=world.now + AHEAD)
+    assert world.sweeper.sweep().analysis_ids == ()
+    world.now += timedelta(seconds=60)
+    assert len(world.sweeper.sweep().analysis_ids) == 1
+
+
+@pytest.mark.usefixtures("received")
+def test_a_clock_that_jumps_ahead_and_back_expires_no_lease_and_makes_no_second_result(world):
+    world.now += timedelta(seconds=60)
+    (analysis_id,) = world.sweeper.sweep().analysis_ids
+    world.claim(analysis_id)
+    for jump in (AHEAD, -2 * AHEAD, AHEAD):
+        world.now += jump
+        assert world.sweeper.sweep().analysis_ids == ()
+    (analysis,) = world.all_of(Analysis)
+    assert (analysis.state, analysis.attempt, analysis.heartbeat) == ("running", 1, 1)

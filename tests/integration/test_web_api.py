@@ -2,12 +2,17 @@
 
 import hashlib
 import json
+import tomllib
+from datetime import datetime
 
 import pytest
 from fastapi.routing import APIRoute
 
+from service.core.circuit import DEFAULT_TERMS
 from service.core.status import AnalysisState, DeliveryState
+from service.db import circuits
 from service.db.tables import Analysis, Delivery, Output
+from service.errors import Reason
 from service.web.auth import Needs
 from tests.make import ledger
 from tests.make.web import copy_world, make_world
@@ -102,6 +107,8 @@ ALLOWED = {
     ("GET", "/api/v1/analyses/{flagged}/outputs/sr"): {"viewer", "operator", "admin"},
     ("GET", "/api/v1/deliveries"): {"viewer", "operator", "admin"},
     ("POST", "/api/v1/peers/pacs/echo"): {"operator", "admin"},
+    ("POST", "/api/v1/peers/pacs/reset"): {"operator", "admin"},
+    ("POST", "/api/v1/peers/pacs/retry"): {"operator", "admin"},
     ("POST", "/api/v1/analyses/{failed}/rerun"): {"operator", "admin"},
     ("POST", "/api/v1/deliveries/{dead_delivery}/retry"): {"operator", "admin"},
     ("GET", "/api/v1/audit"): {"admin", "auditor"},
@@ -233,6 +240,68 @@ def test_a_given_up_delivery_is_sent_again_but_a_stored_one_is_not(world):
     assert client.post("/api/v1/deliveries/999/retry").status_code == 404
 
 
+def close_off(world, peer="pacs"):
+    """Have a peer be away since just now."""
+    reason = Reason("peer_unreachable", "No connection to the peer could be made.")
+    with world.sessions.begin() as session:
+        for _ in range(DEFAULT_TERMS.failures):
+            circuits.note_unreachable(
+                session, peer, reason=reason, terms=DEFAULT_TERMS, now=world.now, spread=1.0
+            )
+
+
+def test_a_peer_that_cannot_be_reached_is_told_with_its_reason_and_reset_by_a_person(world):
+    client = world.program("operator")
+
+    def circuit():
+        (shown,) = [peer for peer in client.get("/api/v1/peers").json()["items"] if peer["name"] == "pacs"]
+        assert shown in client.get("/api/v1/status").json()["peers"]
+        return shown["circuit"]
+
+    assert (circuit()["state"], circuit()["since"]) == ("closed", None)
+    close_off(world)
+    told = circuit()
+    assert (told["state"], told["failures"], told["reason_code"]) == ("open", 5, "peer_unreachable")
+    assert told["reason_text"] == "No connection to the peer could be made."
+    assert datetime.fromisoformat(told["since"]) == world.now
+    assert 'myoscreen_peer_circuit_open{peer="pacs"} 1.0' in client.get("/metrics").text
+    assert client.post("/api/v1/peers/pacs/reset").json() == {"peer": "pacs", "circuit": "closed"}
+    assert (circuit()["state"], circuit()["reason_code"]) == ("closed", None)
+    assert 'myoscreen_peer_circuit_open{peer="pacs"} 0.0' in client.get("/metrics").text
+    assert ("key:operator", "peer_circuit_reset", "ok") in world.actions()
+    assert client.post("/api/v1/peers/nobody/reset").status_code == 404
+
+
+def test_everything_that_was_given_up_for_a_peer_is_sent_again_by_one_call(world):
+    client = world.program("operator")
+    dead = client.get("/api/v1/deliveries", params={"state": "dead", "peer": "pacs"}).json()["items"]
+    answer = client.post("/api/v1/peers/pacs/retry")
+    assert (answer.status_code, answer.json()) == (202, {"peer": "pacs", "deliveries": len(dead)})
+    assert client.get("/api/v1/deliveries", params={"state": "dead", "peer": "pacs"}).json()["items"] == []
+    assert client.post("/api/v1/peers/nobody/retry").status_code == 404
+    assert ("key:operator", "peer_retry_ordered", "ok") in world.actions()
+
+
+def test_sent_and_confirmed_are_two_states_everywhere(world):
+    client = world.program("viewer")
+
+    def counts():
+        (peer,) = [peer for peer in client.get("/api/v1/peers").json()["items"] if peer["name"] == "pacs"]
+        return peer["deliveries"]
+
+    before = counts()
+    with world.sessions.begin() as session:
+        row = session.query(Delivery).filter_by(state="sent", peer="pacs").first()
+        row.state, row.confirmed_at = "confirmed", world.now
+        number = row.id
+    assert counts().get("sent", 0) == before["sent"] - 1
+    assert counts()["confirmed"] == before.get("confirmed", 0) + 1
+    confirmed = client.get("/api/v1/deliveries", params={"state": "confirmed"}).json()["items"]
+    assert number in {item["id"] for item in confirmed if item["confirmed_at"] is not None}
+    sent = client.get("/api/v1/deliveries", params={"state": "sent"}).json()["items"]
+    assert number not in {item["id"] for item in sent}
+
+
 def test_a_delivery_of_a_superseded_result_is_not_sent_again(world):
     with world.sessions.begin() as session:
         output = session.query(Output).filter_by(analysis_id=world.ids.superseded, kind="SEG").one()
@@ -275,7 +344,10 @@ def test_the_status_tells_what_monitoring_needs_and_names_nobody(world):
     assert status["counters"]["own_results_dropped"] == 12
     assert status["last_failure"]["code"] == "runner_died"
     assert status["peers"][0]["deliveries"]["dead"] == 1
-    assert status["rejected_callers"][0]["address"] == "10.0.8.15"
+    rejected = {caller["address"]: caller for caller in status["rejected_callers"]}
+    assert tomllib.loads(rejected["10.0.8.15"]["peer_block"])["peer"][0]["tls_subject"] == "CN=mr2"
+    assert rejected["10.0.8.66"]["peer_block"] is None
+    assert "expired" in rejected["10.0.8.66"]["remedy"]
     assert not any(word in answer.text for word in PATIENT)
 
 
@@ -329,11 +401,16 @@ def test_openapi_describes_every_route_of_the_contract(world):
         "/api/v1/analyses/{analysis_id}/events",
         "/api/v1/analyses/{analysis_id}/finding",
         "/api/v1/analyses/{analysis_id}/outputs/{kind}",
+        "/api/v1/analyses/{analysis_id}/hold",
+        "/api/v1/analyses/{analysis_id}/release",
         "/api/v1/analyses/{analysis_id}/rerun",
+        "/api/v1/holds",
         "/api/v1/deliveries",
         "/api/v1/deliveries/{delivery_id}/retry",
         "/api/v1/peers",
         "/api/v1/peers/{name}/echo",
+        "/api/v1/peers/{name}/reset",
+        "/api/v1/peers/{name}/retry",
         "/api/v1/audit",
     } == set(paths)
 

@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from service.db import people
+from service.core.circuit import DEFAULT_TERMS
+from service.db import circuits, people
+from service.errors import Reason
 from service.web.auth import COOKIE
 from tests.make import ledger
 from tests.make.web import PASSWORD, copy_world, form_token, log_in, make_world
@@ -92,6 +94,29 @@ def test_wrong_unknown_and_locked_look_the_same(world):
     assert world.actions()[-1] == ("vera", "login", "ok")
 
 
+def test_one_address_may_not_try_many_accounts(world):
+    client = world.client()
+    answers = [log_in(client, f"user{number}", "Winter2026!") for number in range(21)]
+    assert [answer.status_code for answer in answers] == [401] * 20 + [429]
+    assert answers[-1].headers["retry-after"] == "300"
+    # What was not looked at is not told apart, even where it is right, and adds no line.
+    assert log_in(client, "vera", PASSWORD).status_code == 429
+    assert world.actions().count(("unknown", "login", "refused")) == 20
+    world.wait(minutes=5, seconds=1)
+    assert log_in(client, "vera", PASSWORD).status_code == 303
+
+
+def test_the_address_behind_a_trusted_proxy_is_the_one_that_counts(world):
+    world.settings = world.settings.model_copy(update={"trusted_proxies": ("10.1.9.3",)})
+    proxied = world.client(at="10.1.9.3")
+    proxied.headers["X-Forwarded-For"] = "198.51.100.9, 10.0.0.7"
+    stranger = world.client(at="10.0.0.66")
+    stranger.headers["X-Forwarded-For"] = "10.0.0.7"
+    assert log_in(proxied, "vera", PASSWORD).status_code == 303
+    assert log_in(stranger, "vera", PASSWORD).status_code == 303
+    assert world.addresses()[-2:] == ["10.0.0.7", "10.0.0.66"]
+
+
 def test_a_session_planted_beforehand_is_not_the_one_after_the_login(world):
     client = world.client()
     client.cookies.set(COOKIE, "planted")
@@ -136,6 +161,8 @@ def test_a_logout_ends_the_session_and_not_only_the_cookie(world):
         "/analyses/{failed}/rerun",
         "/deliveries/{dead_delivery}/retry",
         "/peers/pacs/echo",
+        "/peers/pacs/reset",
+        "/peers/pacs/retry",
     ],
 )
 def test_no_form_is_taken_without_its_token(world, path):
@@ -267,6 +294,13 @@ def test_the_status_page_tells_whom_to_let_in_and_who_is_silent(world):
     shown = browser.get("/status").text
     for text in ("ae_title = &#34;MR", "10.0.8.15", "silent", "not ready", "do not have the hash"):
         assert text in shown
+    for text in (
+        "tls_subject = &#34;CN=mr2&#34;",
+        "no title",
+        "has expired, or is not valid yet",
+        "TLS: tls files unusable",
+    ):
+        assert text in shown
     assert "C-ECHO</button>" not in shown
     assert browser.get("/start").headers["location"] == "/audit"
 
@@ -278,6 +312,31 @@ def test_a_failed_echo_is_told_on_the_status_page(world):
     world.broken.add("peer")
     answer = browser.post("/peers/pacs/echo", data=token)
     assert "did not answer" in browser.get(answer.headers["location"].split("#")[0]).text
+
+
+def test_a_peer_that_cannot_be_reached_is_shown_with_a_button_to_try_now(world):
+    browser = world.browser("otto")
+    assert "cannot be reached" not in browser.get("/status").text
+    reason = Reason("association_rejected", "The peer rejected the association.")
+    with world.sessions.begin() as session:
+        for _ in range(DEFAULT_TERMS.failures):
+            circuits.note_unreachable(
+                session, "pacs", reason=reason, terms=DEFAULT_TERMS, now=world.now, spread=1.0
+            )
+    page = browser.get("/status").text
+    for text in ("cannot be reached", "The peer rejected the association.", "5 tries in a row", "next try"):
+        assert text in page
+    assert "/peers/pacs/reset" not in world.browser("vera").get("/status").text
+    token = {"csrf_token": form_token(page)}
+    answer = browser.post("/peers/pacs/reset", data=token)
+    page = browser.get(answer.headers["location"].split("#")[0]).text
+    assert "goes now" in page
+    assert "cannot be reached" not in page
+    assert "/peers/pacs/retry" in page
+    answer = browser.post("/peers/pacs/retry", data=token)
+    page = browser.get(answer.headers["location"].split("#")[0]).text
+    assert "is sent again" in page
+    assert "/peers/pacs/retry" not in page
 
 
 def test_refused_access_is_recorded(world):

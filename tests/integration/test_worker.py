@@ -16,6 +16,7 @@ from service.db.session import make_sessions, reading
 from service.db.tables import Analysis, Delivery, Door
 from service.dicom.spool import Spool
 from tests.make.peers import fake_peer
+from tests.make.processes import children, is_gone
 from tests.make.received import take_in
 from tests.make.running import wait_for
 from tests.make.series import mr_series
@@ -45,7 +46,14 @@ def worker(settings, *peers):
         "MYOSCREEN_PEER": json.dumps(peers),
         **{
             f"MYOSCREEN_{name.upper()}": str(getattr(settings, name))
-            for name in ("quiet_seconds", "sweep_seconds", "lease_seconds", "delivery_backoff_seconds")
+            for name in (
+                "quiet_seconds",
+                "sweep_seconds",
+                "lease_seconds",
+                "delivery_backoff_seconds",
+                "max_attempts",
+                "analysis_deadline_seconds",
+            )
         },
     }
     log = settings.home / "worker.log"
@@ -122,3 +130,42 @@ def test_a_worker_that_is_asked_to_end_says_goodbye(installation):
         process.terminate()
         assert process.wait(30) == 0
     assert all_of(sessions, Door) == []
+
+
+@pytest.fixture
+def embedded(make_settings, tmp_path):
+    """The same for what does not depend on database and broker."""
+
+    def make(**changes):
+        (tmp_path / "home").mkdir(exist_ok=True)
+        settings = make_settings(quiet_seconds=0, sweep_seconds=0.1, lease_seconds=2, **changes)
+        return settings, make_sessions(settings.resolved_database_url)
+
+    return make
+
+
+def test_an_analysis_that_hangs_every_time_is_set_aside_with_its_reason(embedded, tmp_path):
+    settings, sessions = embedded(max_attempts=2, analysis_deadline_seconds=1)
+    receive(settings, sessions, tmp_path / "in")
+    (settings.home / HOLD).touch()
+    with worker(settings) as process:
+        wait_for("both attempts to end", lambda: states(sessions) == ["failed"])
+        assert process.poll() is None
+    (analysis,) = all_of(sessions, Analysis)
+    assert (analysis.attempt, analysis.reason_code) == (2, "runner_deadline")
+    assert list((settings.results_dir / str(analysis.id)).iterdir()) == []
+
+
+def test_a_worker_that_is_asked_to_end_gives_back_what_it_cannot_finish(embedded, tmp_path):
+    settings, sessions = embedded()
+    receive(settings, sessions, tmp_path / "in")
+    (settings.home / HOLD).touch()
+    with worker(settings) as process:
+        wait_for("the analysis to start", lambda: list(settings.results_dir.glob("*/attempt-1/capture.dcm")))
+        started = children(process.pid)
+        assert started
+        process.terminate()
+        assert process.wait(30) == 0
+    (analysis,) = all_of(sessions, Analysis)
+    assert (analysis.state, analysis.attempt) == ("ready", 0)
+    assert [pid for pid in started if not is_gone(pid)] == []

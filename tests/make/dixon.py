@@ -10,7 +10,14 @@ from pydicom.dataset import Dataset
 from service.dicom.synthesis import write_phantom
 
 #: Small enough for a network on a processor, large enough for muscles to be found.
-SHAPE: dict[str, Any] = {"slices": 5, "rows": 192, "columns": 192, "spacing_mm": (1.6, 1.6)}
+#: Far apart, so that five slices stand for as much of the back as the reference table asks for.
+SHAPE: dict[str, Any] = {
+    "slices": 5,
+    "rows": 192,
+    "columns": 192,
+    "spacing_mm": (1.6, 1.6),
+    "slice_step_mm": 18.0,
+}
 
 
 def write_dixon(

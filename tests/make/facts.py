@@ -8,7 +8,7 @@ import numpy as np
 from service.core.eligibility import IntendedUse
 from service.core.finding import Definition, Score
 from service.core.mask import Mask
-from service.core.norms import Knot, NormTable
+from service.core.norms import Knot, NormTable, ReferencePeople
 from service.core.series import Person, StackFacts
 from service.core.volume import Grid
 
@@ -100,6 +100,18 @@ def mask(labels: Any, *, fat_separated: bool = True, **grid_changes: Any) -> Mas
     )
 
 
+#: Two hundred healthy people of 20 to 60.
+PEOPLE = ReferencePeople(
+    kind="healthy",
+    text="people",
+    ancestry="mixed",
+    scanner="one",
+    n=200,
+    n_by_sex={"M": 100, "F": 100},
+    age_years=(20.0, 60.0),
+)
+
+
 def norm(**changes: Any) -> NormTable:
     """A table that fits the usual facts: median 0.2, log-normal with S 0.5, ages 20 to 60."""
     knots = (Knot(age_years=20, l=0, m=0.2, s=0.5), Knot(age_years=60, l=0, m=0.2, s=0.5))
@@ -113,8 +125,10 @@ def norm(**changes: Any) -> NormTable:
         definitions=("paraspinal-two-class@1",),
         contrasts=("t2_tse",),
         regions=("lumbar",),
+        networks=("n@1",),
+        coverage_mm=(60.0, 120.0),
         phantom_only=False,
-        population="people",
+        people=PEOPLE,
         citation="a paper",
         sha256="0" * 64,
         effective_n=100,

@@ -145,21 +145,36 @@ def _surroundings(session: Session, now: datetime) -> None:
     )
     for number, name in enumerate(("receiver", "worker", "web")):
         seen = now - timedelta(seconds=5 if name != "receiver" else 400)
+        secure = {"tls": {"problem": "tls_files_unusable", "min_version": "1.2", "valid_until": None}}
         session.add(
-            Door(name=name, host="radio-7", pid=400 + number, version="0.1.0", started_at=now, seen_at=seen)
+            Door(
+                name=name,
+                host="radio-7",
+                pid=400 + number,
+                version="0.1.0",
+                started_at=now,
+                seen_at=seen,
+                detail=secure if name == "receiver" else None,
+            )
         )
     session.add_all(
         [Counter(name="own_results_dropped", value=12), Counter(name="instances_refused", value=3)]
     )
+    times = {"first_at": now, "last_at": now}
     session.add(
         RejectedCaller(
             calling_ae='MR "2"',
             called_ae="MYOSCREEN",
             address="10.0.8.15",
-            reason="unknown_peer",
+            reason="tls_subject_unknown",
+            tls_subject="CN=mr2",
             count=4,
-            first_at=now,
-            last_at=now,
+            **times,
+        )
+    )
+    session.add(
+        RejectedCaller(
+            calling_ae="", called_ae="", address="10.0.8.66", reason="tls_certificate_expired", **times
         )
     )
 

@@ -11,7 +11,7 @@ from service import files
 from service.inference.card import Card, Weights, hash_of_all, read_card
 from service.inference.nnunet import to_toml
 from service.pipeline.references import bundled_models_dir
-from tests.make.onnx_file import write_affine_network
+from tests.make.onnx_file import write_affine_network, write_endless_network
 
 CHANNELS = ["background", "compartment_right", "compartment_left"]
 
@@ -57,6 +57,31 @@ def card_of(
         write_affine_network(folder / f"fold_{fold}.onnx", gains, offset)
         for fold, offset in enumerate(offsets)
     ]
+    return _with_card(
+        folder, paths, offsets, gains=gains, patch=patch, spacing_mm=spacing_mm, **input_changes
+    )
+
+
+def endless_network(folder: Path, *, side: int) -> Path:
+    """A folder with a network that never answers and holds ``side`` squared numbers, and its card."""
+    patch = [8, 8]
+    folder.mkdir(parents=True)
+    path = write_endless_network(folder / "endless.onnx", len(CHANNELS), tuple(patch), side=side)
+    _with_card(folder, [path], [], gains=[], patch=patch, spacing_mm=[1.0, 1.0])
+    return folder
+
+
+def _with_card(
+    folder: Path,
+    paths: list[Path],
+    offsets: list[np.ndarray],
+    *,
+    gains: list[float],
+    patch: list[int],
+    spacing_mm: list[float],
+    **input_changes: Any,
+) -> Network:
+    """The card that goes with these files."""
     weights = tuple(Weights(path=path, sha256=files.sha256_of(path)) for path in paths)
     rule = {"order": 3, "order_z": 0, "separate": "auto", "threshold": 3.0}
     content = {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-FLOAT = 1
+FLOAT, INT64 = 1, 7
 
 
 def write_affine_network(path: Path, gain: list[float], offset: np.ndarray) -> Path:
@@ -62,3 +62,32 @@ def _varint(value: int) -> bytes:
         parts.append(value & 127 | 128)
         value >>= 7
     return bytes([*parts, value])
+
+
+def write_endless_network(path: Path, channels: int, patch: tuple[int, ...], *, side: int) -> Path:
+    """A network that fills a square of ``side`` numbers and multiplies it with itself for many minutes."""
+    nodes = [_node("ReduceMax", ["image"], "m0"), _node("Expand", ["m0", "square"], "p0")]
+    nodes += [_node("MatMul", [f"p{step}", "p0"], f"p{step + 1}") for step in range(500)]
+    nodes += [_node("ReduceMax", ["p500"], "last"), _node("Expand", ["last", "answer"], "logits")]
+    graph = b"".join(
+        (
+            *(_bytes(1, node) for node in nodes),
+            _bytes(2, b"endless"),
+            _bytes(5, _whole("square", [1] * (len(patch)) + [side, side])),
+            _bytes(5, _whole("answer", [1, channels, *patch])),
+            _bytes(11, _value("image", (1, 1, *patch))),
+            _bytes(12, _value("logits", (1, channels, *patch))),
+        )
+    )
+    opset = _bytes(1, b"") + _number(2, 17)
+    path.write_bytes(_number(1, 8) + _bytes(7, graph) + _bytes(8, opset))
+    return path
+
+
+def _whole(name: str, values: list[int]) -> bytes:
+    return (
+        _number(1, len(values))
+        + _number(2, INT64)
+        + _bytes(8, name.encode())
+        + _bytes(9, np.array(values, "<i8").tobytes())
+    )

@@ -50,6 +50,10 @@ class RunningService:
     environment: Mapping[str, str]
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     key: str = ""
+    #: What the doors are started by.
+    module: str = "service.cli"
+    #: A program that runs them and watches, such as strace, with its arguments.
+    watcher: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -72,7 +76,7 @@ class RunningService:
         for door in doors:
             with (self.home / f"{door}.log").open("ab") as output:
                 self.processes[door] = subprocess.Popen(
-                    [sys.executable, "-m", "service.cli", door],
+                    [*self.watcher, sys.executable, "-m", self.module, door],
                     env=self.environment,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -159,9 +163,15 @@ def running_service(
     *,
     peers: tuple[Mapping[str, Any], ...] = (),
     doors: tuple[str, ...] = ("serve",),
+    module: str = "service.cli",
+    beside: Mapping[str, str] | None = None,
+    watcher: tuple[str, ...] = (),
     **settings: str,
 ) -> Iterator[RunningService]:
-    """A service with short times, up and with an API key; ended by process id."""
+    """A service with short times, up and with an API key; ended by process id.
+
+    ``beside`` are variables of the environment that are no settings.
+    """
     home.mkdir(parents=True, exist_ok=True)
     dicom_port, http_port = free_port(), free_port()
     changes = {
@@ -174,7 +184,8 @@ def running_service(
         **settings,
     }
     environment = {**os.environ, **{f"MYOSCREEN_{name.upper()}": value for name, value in changes.items()}}
-    service = RunningService(home, dicom_port, http_port, environment)
+    environment |= beside or {}
+    service = RunningService(home, dicom_port, http_port, environment, module=module, watcher=watcher)
     try:
         service.key = _prepare(settings.get("database_url", f"sqlite:///{home / 'myoscreen.db'}"))
         service.start(*doors)

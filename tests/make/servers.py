@@ -228,6 +228,11 @@ class Orthanc:
         """Tags of every instance it holds."""
         return [self.get(f"/instances/{item}/simplified-tags") for item in self.get("/instances")]
 
+    def uids(self) -> list[str]:
+        """SOP instance UID of every instance it holds."""
+        found = self.post("/tools/find", {"Level": "Instance", "Query": {}, "Expand": True})
+        return [item["MainDicomTags"]["SOPInstanceUID"] for item in found]
+
     def files(self) -> Iterator[bytes]:
         """Every instance it holds, as a file."""
         for item in self.get("/instances"):

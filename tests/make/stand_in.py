@@ -3,6 +3,8 @@
 Run as a program it is a real worker process around that analysis: ``python -m tests.make.stand_in``.
 """
 
+import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,16 +18,17 @@ from service import files, logs
 from service.core.finding import Output, SeriesSection
 from service.core.status import OutputKind
 from service.dicom.identity import Written, uid
-from service.pipeline import run
+from service.pipeline import attempt
 from service.pipeline.analyse import Result
 from service.pipeline.inputs import Inputs
-from service.settings import load
-from service.worker import main
+from service.pipeline.job import Job, Outcome, Perform
+from service.worker import runner
 from tests.make.ledger import make_finding
 from tests.make.series import mr_slice, save
 
 #: While this file lies in HOME, an analysis that has begun does not end.
 HOLD = "hold"
+RUNNER = "runner"
 WORKSHOP: Any = SimpleNamespace(
     policy=SimpleNamespace(reference="default@1"),
     software="myoscreen test",
@@ -68,13 +71,36 @@ def analyse(inputs: Inputs, _workshop: Any, *, at: Any, out: Path, supersedes: s
     return Result(finding=finding, written=(written,), seconds={"network": 0.0})
 
 
-def work(analysis: Callable[..., Result] = analyse) -> None:
-    """A worker with this analysis in the place of the real one."""
-    run.analyse_inputs = analysis
-    settings = load()
+def performing(workshop: Any = WORKSHOP) -> Perform:
+    """Jobs done in this process; what they take and give is made text on the way, as between two."""
+
+    def perform(job: Job, _wanted: Callable[[], bool]) -> Outcome:
+        job = Job.from_dict(json.loads(json.dumps(job.as_dict())))
+        outcome = attempt.attempt(job, workshop)
+        return Outcome.from_dict(json.loads(json.dumps(outcome.as_dict())), out=job.out)
+
+    return perform
+
+
+def work() -> None:
+    """A worker whose runners do this analysis in the place of the real one."""
+    # The runner needs none of these.
+    from service.cli.workshops import recipe_from  # noqa: PLC0415
+    from service.settings import load  # noqa: PLC0415
+    from service.worker import main  # noqa: PLC0415
+
     logs.setup(style="text", level="INFO")
-    main.work(settings, lambda: WORKSHOP)
+    settings = load()
+    main.work(settings, recipe_from(settings), command=(sys.executable, "-m", "tests.make.stand_in", RUNNER))
+
+
+def run_jobs() -> None:
+    """The runner of that worker."""
+    attempt.analyse_inputs = analyse
+    sys.argv.remove(RUNNER)
+    runner.WorkshopRecipe = SimpleNamespace(from_dict=lambda _recipe: lambda: WORKSHOP)
+    runner.main()
 
 
 if __name__ == "__main__":
-    work()
+    run_jobs() if RUNNER in sys.argv else work()

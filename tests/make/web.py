@@ -48,8 +48,8 @@ class World:
     broken: set[str] = field(default_factory=set)
     echoed: list[tuple[str, int, str, str]] = field(default_factory=list)
 
-    def client(self) -> TestClient:
-        """A browser or program without any login."""
+    def client(self, *, at: str = "testclient") -> TestClient:
+        """A browser or program without any login; ``at`` is the address that it connects from."""
         neighbours = Neighbours(
             echo=self._echo,
             check_broker=lambda _url: self._may_break("broker"),
@@ -57,7 +57,7 @@ class World:
             read_model=self._model,
         )
         app = create_app(self.settings, self.sessions, clock=lambda: self.now, neighbours=neighbours)
-        return TestClient(app, follow_redirects=False)
+        return TestClient(app, follow_redirects=False, client=(at, 50000))
 
     def program(self, role: str) -> TestClient:
         """A program with a key of that role."""
@@ -83,6 +83,14 @@ class World:
             page = overview.list_audit(session, before_id=None, limit=1000)
         return [(item.actor, item.action, item.outcome) for item in reversed(page.items)]
 
+    def addresses(self) -> list[str | None]:
+        """The addresses in the audit record, oldest first."""
+        from service.db import overview  # noqa: PLC0415
+
+        with self.sessions() as session:
+            page = overview.list_audit(session, before_id=None, limit=1000)
+        return [item.address for item in reversed(page.items)]
+
     def _may_break(self, name: str) -> None:
         if name in self.broken:
             raise ServiceError(f"The {name} is out of order.", reason=f"{name}_broken")
@@ -92,8 +100,9 @@ class World:
             raise ModelMismatch("The weights do not have the hash of the card.")
         return MODEL
 
-    def _echo(self, host: str, port: int, ae_title: str, calling_ae: str) -> None:
-        self.echoed.append((host, port, ae_title, calling_ae))
+    def _echo(self, peer: Peer, settings: Settings) -> None:
+        assert peer.port is not None
+        self.echoed.append((peer.host, peer.port, peer.ae_title, settings.ae_title))
         if "peer" in self.broken:
             raise PeerUnreachable("The peer does not answer.")
 

@@ -1,13 +1,23 @@
 import pytest
 
 from service.dicom.callers import Caller, CallerList, plain_address
+from service.dicom.certificates import Certificate
 
 SCANNER = Caller(name="scanner", ae_title="SCANNER", host="10.0.0.5")
 
 
-def admit(callers, *, calling="SCANNER", called="MYOSCREEN", address="10.0.0.5", resolve=None, loopback=None):
+def admit(
+    callers,
+    *,
+    calling="SCANNER",
+    called="MYOSCREEN",
+    address="10.0.0.5",
+    resolve=None,
+    loopback=None,
+    certificate=None,
+):
     listed = CallerList(callers, ae_title="MYOSCREEN", resolve=resolve, loopback=loopback)
-    return listed.admit(calling_ae=calling, called_ae=called, address=address)
+    return listed.admit(calling_ae=calling, called_ae=called, address=address, certificate=certificate)
 
 
 def test_a_peer_is_known_by_title_and_address_together():
@@ -57,3 +67,30 @@ def test_a_host_may_be_a_name_or_a_network():
 def test_an_address_has_one_form():
     assert plain_address("::ffff:10.0.0.5") == "10.0.0.5"
     assert plain_address("fe80::1%eth0") == "fe80::1"
+
+
+def shown(name):
+    return Certificate(subject=(("commonName", name),))
+
+
+BOUND = Caller(name="bound", ae_title="SCANNER", host="10.0.0.5", tls=True, tls_subject=("CN=scanner",))
+
+
+def test_a_bound_peer_needs_its_own_certificate():
+    assert admit([BOUND], certificate=shown("scanner")).caller is BOUND
+    assert admit([BOUND], certificate=shown("other")).rejection == "tls_subject_unknown"
+    assert admit([BOUND]).rejection == "tls_required"
+    assert admit([BOUND], certificate=shown("scanner"), calling="OTHER").rejection == "calling_ae_unknown"
+    assert admit([BOUND], certificate=shown("scanner"), address="10.0.0.6").rejection == "address_unknown"
+
+
+def test_a_peer_without_tls_is_not_let_in_by_any_certificate():
+    assert admit([SCANNER], certificate=shown("scanner")).rejection == "tls_subject_unknown"
+    assert admit([SCANNER, BOUND], certificate=shown("scanner")).caller is BOUND
+    assert admit([BOUND, SCANNER]).caller is SCANNER
+
+
+def test_this_machine_is_not_let_in_unlisted_by_tls():
+    local = {"address": "127.0.0.1", "certificate": shown("scanner")}
+    assert admit([], **local).rejection == "address_unknown"
+    assert admit([SCANNER], loopback=True, calling="ANY", **local).rejection == "calling_ae_unknown"

@@ -184,6 +184,7 @@ def test_a_withheld_score_has_no_z() -> None:
         (shapes.Asymmetry, "asymmetry"),
         (shapes.ProfilePoint, "profile_point"),
         (shapes.Measures, "measures"),
+        (shapes.NormFacts, "norm_facts"),
         (shapes.Score, "score"),
         (shapes.Flag, "flag"),
         (shapes.QualityCheck, "quality_check"),

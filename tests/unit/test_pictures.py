@@ -10,9 +10,11 @@ from PIL import Image
 from pypdf import PdfReader
 
 from service.core import wording
+from service.core.language import GERMAN_WORDS
 from service.core.mask import Label, Mask
 from service.core.volume import Grid, Volume
 from service.errors import Reason
+from service.pictures import content, fonts
 from service.pictures.content import Banner, Panel, measure_rows, person_name
 from service.pictures.figures import ReferenceCurve, profile_figure, reference_figure
 from service.pictures.fonts import MISSING, displayable, font
@@ -282,3 +284,71 @@ def test_the_profile_shows_the_patients_right_on_the_left():
     columns = np.flatnonzero(red.any(axis=0))
     assert len(columns) > 20
     assert columns.max() < 400
+
+
+NAMES = {
+    "Yamada^Taro=山田^太郎=やまだ^たろう": ("Yamada, Taro (山田, 太郎)", "Yamada, Taro"),
+    "Hong^Gildong=洪^吉洞=홍^길동": ("Hong, Gildong (洪, 吉洞)", "Hong, Gildong"),
+    "王^小东": ("王, 小东", ""),
+    "Люкceмбypг": ("Люкceмбypг", "Люкceмбypг"),  # noqa: RUF001 - a name as it is written
+    "Buc^Jérôme": ("Buc, Jérôme", "Buc, Jérôme"),
+    "": ("", ""),
+    "Name^\u1200=Other^Name": ("Other, Name", "Other, Name"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_drawn_in_its_own_script_or_in_letters_but_never_as_boxes(name, monkeypatch):
+    assert fonts.wide_font() is not None, "the extra cjk is part of the test environment"
+    assert content.shown_name(name) == NAMES[name][0]
+    monkeypatch.setattr(fonts, "wide_font", lambda: None)
+    assert content.shown_name(name) == NAMES[name][1]
+    assert MISSING not in content.shown_name(name)
+
+
+def test_each_script_takes_its_own_face_of_the_font():
+    assert fonts.font_for("山田, たろう", 20).getname()[0] == "Noto Sans CJK JP"
+    assert fonts.font_for("홍, 길동", 20).getname()[0] == "Noto Sans CJK KR"
+    assert fonts.font_for("王, 小东", 20).getname()[0] == "Noto Sans CJK SC"
+    assert fonts.font_for("Meyer", 20).getname()[0] == "DejaVu Sans"
+
+
+def test_without_a_drawable_name_the_page_shows_the_id(monkeypatch):
+    monkeypatch.setattr(fonts, "wide_font", lambda: None)
+    fields = dict(replace(BANNER, patient_name="王^小东").fields())
+    assert fields["Patient"] == "-"
+    assert fields["ID"] == BANNER.patient_id
+
+
+def test_a_chinese_name_changes_the_picture_and_the_pdf():
+    mask = a_mask()
+    plain, wide = (replace(BANNER, patient_name=name) for name in ("", "王^小东"))
+    one, other = (summary_image(finding(mask), banner, ()) for banner in (plain, wide))
+    assert (one[102:122, 24:324] != other[102:122, 24:324]).any()
+    pages = PdfReader(BytesIO(report_pdf(finding(mask), wide, ())))
+    assert len(pages.pages[0].images) == 1
+
+
+@pytest.mark.parametrize("made", ["measured", "not assessable"])
+def test_the_report_in_german_holds_no_english_sentence(made):
+    mask = a_mask()
+    found = finding(mask) if made == "measured" else not_assessable(mask)
+    panels = make_panels(a_volume(), mask, words=GERMAN_WORDS)
+    charts = draw_charts(found, {}, GERMAN_WORDS)
+    pdf = PdfReader(BytesIO(report_pdf(found, BANNER, panels, charts=charts, words=GERMAN_WORDS)))
+    text = " ".join(page.extract_text() for page in pdf.pages)
+    assert "NUR FÜR DIE FORSCHUNG" in text
+    assert "Grenzen" in text
+    for english in (
+        "RESEARCH",
+        "Unverified",
+        "Measures",
+        "Comparison",
+        "Quality",
+        "Page ",
+        "slices covering",
+        "not given",
+    ):
+        assert english not in text, english
+    assert len(pdf.pages) <= 2
+    assert summary_image(found, BANNER, panels, GERMAN_WORDS).shape == (960, 1280, 3)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from service.core.risk import FlagRule, Policy, quadrant, raise_flags
@@ -10,15 +12,23 @@ HIGH = FlagRule(
     z_threshold=1.0,
     sexes=("M", "F"),
     text="Above the range",
+    evidence="a study",
 )
 LOW = FlagRule(
-    code="lmm_low", measure="lean", direction="below", z_threshold=1.0, sexes=("M",), text="Below the range"
+    code="lmm_low",
+    measure="lean",
+    direction="below",
+    z_threshold=1.0,
+    sexes=("M",),
+    text="Below the range",
+    evidence="a study",
 )
 POLICY = Policy(id="p", version="2", rules=(HIGH, LOW), quadrant_measures=("fat", "lean"))
 
 
-def states(fat, lean, *, sex="M", half=0.3):
-    flags = raise_flags((scored("fat", fat, half), scored("lean", lean, half)), POLICY, sex=sex)
+def states(fat, lean, *, sex="M", half=0.3, status="published"):
+    scores = [replace(scored(*each, half), norm_status=status) for each in (("fat", fat), ("lean", lean))]
+    flags = raise_flags(tuple(scores), POLICY, sex=sex)
     return [flag.state for flag in flags]
 
 
@@ -27,6 +37,13 @@ def test_a_flag_is_raised_only_where_the_whole_interval_lies_beyond_the_limit():
     assert states(1.2, -0.8) == ["indeterminate", "indeterminate"]
     assert states(0.6, -0.6) == ["not_raised", "not_raised"]
     assert states(-3.0, 3.0) == ["not_raised", "not_raised"]
+
+
+def test_a_provisional_table_raises_no_flag():
+    assert states(3.0, -3.0, status="provisional") == ["indeterminate", "indeterminate"]
+    assert states(0.0, 0.0, status="provisional") == ["not_raised", "not_raised"]
+    text = raise_flags((scored("fat", 3.0),), POLICY, sex="M")[0].text
+    assert text == "Indeterminate: the reference table is provisional (z +3.00, limit z above +1.00)."
 
 
 def test_no_score_gives_no_flag_and_says_why():

@@ -1,7 +1,10 @@
 import json
+import tempfile
+from pathlib import Path
 
 import pytest
 
+from service.cli.doctor import _open_secrets
 from service.errors import ConfigurationError
 from service.settings import Settings, child_environment, load
 
@@ -57,6 +60,9 @@ def test_lists_may_be_written_with_commas(monkeypatch):
     assert load().precision == "fp32"
 
 
+A_PEER = "[[peer]]\nname = 'a'\nae_title = 'A'\nhost = 'h'\n"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -69,6 +75,12 @@ def test_lists_may_be_written_with_commas(monkeypatch):
             "same name",
         ),
         ("[[peer]]\nname = '../a'\nae_title = 'A'\nhost = 'h'", "peer.0.name"),
+        (A_PEER + "stow_url = 'http://h'\nport = 1", "write two peers"),
+        (A_PEER + "stow_url = 'http://me:secret@h'", "peer.0.stow_url"),
+        (A_PEER + "stow_url = 'ftp://h'", "peer.0.stow_url"),
+        (A_PEER + "qido_url = 'http://h'", "no stow_url"),
+        (A_PEER + "stow_url = 'http://h'\nconfirm = 'commitment'", "without a port"),
+        (A_PEER + "port = 1\nlanes = 0", "peer.0.lanes"),
         ("not toml", "myoscreen.toml"),
     ],
 )
@@ -100,6 +112,46 @@ def test_urls_with_passwords_may_come_from_secret_files(tmp_path):
         load(database_url_file=tmp_path / "gone").resolved_database_url  # noqa: B018
 
 
+TLS = 'tls_certificate = "c"\ntls_key = "k"\ntls_ca = "a"\n'
+PEER = '[[peer]]\nname = "p"\nae_title = "P"\nhost = "h"\n'
+
+
+def test_the_port_without_tls_is_closed_as_soon_as_tls_is_configured(home):
+    assert load().plain_listener
+    write(home, TLS)
+    assert not load().plain_listener
+    assert load(dicom_plain=True).plain_listener
+
+
+def test_a_peer_by_tls_is_bound_to_one_subject_or_several(home):
+    write(home, TLS + PEER + "tls = true\ntls_subject = 'CN=a b,O=H\\, N'\n")
+    assert load().peer[0].tls_subject == (r"CN=a b,O=H\, N",)
+    write(home, TLS + PEER + 'tls = true\ntls_subject = ["DNS:a.example", "cn=b"]\n')
+    assert load().peer[0].tls_subject == ("DNS:a.example", "cn=b")
+    write(home, TLS + PEER + "tls = true\nmay_send = false\n")
+    assert load().peer[0].tls_subject == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('tls_certificate = "c"\n', "belong together"),
+        ("dicom_plain = false\n", "leaves no port open"),
+        (PEER + 'tls = true\ntls_subject = "CN=a"\n', "needs tls_certificate"),
+        (TLS + PEER + "tls = true\n", "has no tls_subject"),
+        (TLS + PEER + 'tls_subject = "CN=a"\n', "but not tls = true"),
+        (TLS + PEER + 'tls = true\ntls_subject = "scanner"\n', "peer.0.tls_subject.0"),
+        (TLS + PEER + 'tls = true\ntls_subject = "CN=a,XX=b"\n', "peer.0.tls_subject.0"),
+        ('http_tls_key = "k"\n', "belong together"),
+        ('trusted_proxies = "proxy.example"\n', "trusted_proxies.0"),
+    ],
+)
+def test_half_a_configuration_of_tls_is_named(home, text, words):
+    write(home, text)
+    with pytest.raises(ConfigurationError, match=words.replace(".", r"\.")):
+        load()
+
+
 def test_a_child_process_gets_the_changed_settings(monkeypatch):
     peer = {"name": "p", "ae_title": "P", "host": "h", "port": 1}
     for name, value in child_environment(peer=json.dumps([peer]), ae_title="CHILD").items():
@@ -111,3 +163,37 @@ def test_a_child_process_gets_the_changed_settings(monkeypatch):
 
 def test_every_setting_has_a_default():
     assert all(not field.is_required() for field in Settings.model_fields.values())
+
+
+def test_secret_files_that_others_may_read_are_told(tmp_path):
+    # pytest's own folders are closed to others, which protects what lies in them; so one beside them is made.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        url, key, password = folder / "url", folder / "key", folder / "password"
+        for path, mode in ((url, 0o644), (key, 0o600), (password, 0o640)):
+            path.write_text("secret")
+            path.chmod(mode)
+        settings = load(
+            database_url_file=url,
+            http_tls_certificate=folder / "certificate",
+            http_tls_key=key,
+            http_tls_key_password_file=password,
+            broker_url_file=folder / "absent",
+        )
+        (warning,) = _open_secrets(settings)
+        assert str(url) in warning
+        assert "secret file" in warning
+        folder.chmod(0o700)
+        assert list(_open_secrets(settings)) == []
+
+
+def test_every_setting_that_names_a_secret_file_is_looked_at(tmp_path):
+    names = {name for name in Settings.model_fields if name.endswith(("_file", "_key"))}
+    settings = load(
+        tls_certificate=tmp_path,
+        tls_ca=tmp_path,
+        http_tls_certificate=tmp_path,
+        **{name: tmp_path / name for name in names},
+    )
+    assert {path.name for path in settings.secret_files} == names

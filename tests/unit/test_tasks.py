@@ -1,4 +1,5 @@
 import threading
+from pathlib import Path
 
 from service.core.status import OutputKind
 from service.db.leases import Lease
@@ -7,8 +8,11 @@ from service.dicom.spool import file_head
 from service.pipeline.deliver import Destination
 from service.pipeline.sweep import Due, Stillness
 from service.settings import Settings
+from service.wire.dicomweb import WebAddress
 from service.worker import tasks
-from service.worker.celery_app import ANALYSE, DELIVER, make_app
+from service.worker.celery_app import ANALYSE, CONFIRM, DELIVER, SWEEP, make_app
+from service.worker.embedded import Ticker
+from service.worker.keeper import START_SECONDS
 from service.worker.main import destinations
 
 
@@ -18,7 +22,7 @@ class App:
     def __init__(self, *, broken=False):
         self.rung, self.expires, self.broken = [], set(), broken
 
-    def send_task(self, name, args, expires):
+    def send_task(self, name, args=(), expires=None):
         if self.broken:
             raise ConnectionError
         self.rung.append((name, *args))
@@ -43,13 +47,13 @@ def test_a_sweep_rings_for_what_waits_but_not_every_second():
     steady = [0.0]
     app = App()
     bell = tasks.Doorbell(app, steady_clock=lambda: steady[0])
-    work = Work(Due(analysis_ids=(1, 2), delivery_ids=(7,)))
+    work = Work(Due(analysis_ids=(1, 2), delivery_ids=(7,), confirm_ids=(9,)))
     tasks.sweep(work, bell)
     tasks.sweep(work, bell)
-    assert app.rung == [(ANALYSE, 1), (ANALYSE, 2), (DELIVER, 7)]
+    assert app.rung == [(ANALYSE, 1), (ANALYSE, 2), (DELIVER, 7), (CONFIRM, 9)]
     steady[0] = tasks.RING_AGAIN_SECONDS
     tasks.sweep(work, bell)
-    assert len(app.rung) == 6
+    assert len(app.rung) == 8
 
 
 def test_a_sweep_under_way_is_not_doubled():
@@ -105,6 +109,37 @@ def test_a_file_head_is_what_the_standard_says():
     assert len(head) == 144 + length
 
 
+def test_a_peer_by_dicomweb_is_a_destination_with_everything_that_was_set():
+    settings = Settings(
+        peer=(
+            {
+                "name": "web",
+                "ae_title": "A",
+                "host": "h",
+                "stow_url": "https://h/dicom-web",
+                "authorization_file": "/secret",
+                "confirm": "query",
+                "lanes": 3,
+                "answer_seconds": 7,
+                "outputs": ["SR"],
+            },
+        )
+    )
+    (found,) = destinations(settings)
+    assert found == Destination(
+        name="web",
+        address=WebAddress(
+            stow_url="https://h/dicom-web",
+            qido_url="https://h/dicom-web",
+            authorization_file=Path("/secret"),
+            answer_seconds=7,
+        ),
+        outputs=(OutputKind.SR,),
+        confirm="query",
+        lanes=3,
+    )
+
+
 def test_only_peers_with_outputs_are_delivered_to():
     settings = Settings(
         peer=(
@@ -139,3 +174,25 @@ def test_clocks_that_differ_by_seconds_discard_no_bell_and_no_sweep():
     assert app.expires == {3600.0}
     schedule = make_app(Settings(sweep_seconds=0.5)).conf.beat_schedule
     assert schedule["sweep"]["options"]["expires"] >= 60.0
+
+
+def test_the_sweep_is_sent_by_the_steady_clock_and_goes_on_when_the_broker_is_back():
+    steady, app = [100.0], App()
+    app.conf = make_app(Settings(sweep_seconds=0.5)).conf
+    ticker = Ticker(app, steady_clock=lambda: steady[0])
+    assert ticker.tick() == 0.5
+    app.broken = True
+    for steady[0] in (100.4, 100.5, 101.0):
+        ticker.tick()
+    app.broken = False
+    steady[0] = 101.5
+    ticker.tick()
+    assert [name for name, *_ in app.rung].count(SWEEP) == 2
+
+
+def test_redis_hands_a_bell_out_again_only_after_the_longest_task():
+    for deadline in (60.0, 100_000.0):
+        options = make_app(
+            Settings(broker_url="redis://localhost/0", analysis_deadline_seconds=deadline)
+        ).conf.broker_transport_options
+        assert options["visibility_timeout"] >= deadline + START_SECONDS

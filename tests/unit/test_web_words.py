@@ -1,9 +1,13 @@
 """How the pages word things, and where a login may lead."""
 
 import tomllib
+from typing import get_args
 
 import pytest
 
+from service.dicom import handshake
+from service.dicom.callers import Rejection
+from service.settings import Peer
 from service.web import words
 from service.web.account import safe_next
 
@@ -55,13 +59,28 @@ def test_a_share_is_shown_in_percent_and_an_index_in_its_unit():
 
 
 def test_the_block_for_a_rejected_caller_is_toml_whatever_it_calls_itself():
-    block = words.peer_block('MR "2"\\', "10.0.0.1")
+    block = words.peer_block("calling_ae_unknown", 'MR "2"\\\x7f', "10.0.0.1", None)
     assert tomllib.loads(block)["peer"][0] == {
         "name": "mr-2",
-        "ae_title": 'MR "2"\\',
+        "ae_title": 'MR "2"\\\x7f',
         "host": "10.0.0.1",
         "may_send": True,
     }
+
+
+def test_the_block_binds_the_certificate_that_the_caller_showed():
+    subject = r"O=Hospital\, North,CN=Gerät"
+    block = words.peer_block("tls_subject_unknown", "MR2", "10.0.0.1", subject)
+    peer = Peer.model_validate(tomllib.loads(block)["peer"][0])
+    assert (peer.tls, peer.tls_subject) == (True, (subject,))
+
+
+def test_where_no_block_helps_it_is_said_what_does():
+    fault_codes = {*handshake._FAULTS.values(), *handshake._CERTIFICATE_FAULTS.values()}
+    without_block = {*get_args(Rejection), *fault_codes, "tls_missing", "tls_timeout", "tls_failed"}
+    helped = {code for code in without_block if words.peer_block(code, "A", "10.0.0.1", None)}
+    assert helped == {"calling_ae_unknown", "address_unknown", "tls_subject_unknown"}
+    assert without_block - helped - set(words.REMEDIES) == set()
 
 
 def test_no_word_claims_a_diagnosis_or_an_urgency():

@@ -20,8 +20,14 @@ def upgrade() -> None:
     op.add_column(
         "deliveries", sa.Column("confirm_attempts", sa.Integer(), server_default=sa.text("0"), nullable=False)
     )
+    op.add_column(
+        "deliveries", sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False)
+    )
     op.create_index(op.f("ix_deliveries_transaction_uid"), "deliveries", ["transaction_uid"], unique=False)
     op.create_index("ix_deliveries_state_confirm_at", "deliveries", ["state", "confirm_at"], unique=False)
+    op.create_index(
+        "ix_deliveries_peer_state_next_at", "deliveries", ["peer", "state", "next_at"], unique=False
+    )
     op.create_table(
         "peer_circuits",
         sa.Column("peer", sa.String(length=64), nullable=False),
@@ -44,6 +50,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("study_id", name=op.f("pk_legal_holds")),
     )
+    op.add_column("rejected_callers", sa.Column("tls_subject", sa.String(length=256), nullable=True))
     op.add_column("series", sa.Column("pixels_purged_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("analyses", sa.Column("results_purged_at", sa.DateTime(timezone=True), nullable=True))
 
@@ -52,10 +59,13 @@ def downgrade() -> None:
     """Go back to the revision before; what these columns said is lost, nothing else is."""
     op.drop_column("analyses", "results_purged_at")
     op.drop_column("series", "pixels_purged_at")
+    op.drop_column("rejected_callers", "tls_subject")
     op.drop_table("legal_holds")
     op.drop_table("peer_circuits")
+    op.drop_index("ix_deliveries_peer_state_next_at", table_name="deliveries")
     op.drop_index("ix_deliveries_state_confirm_at", table_name="deliveries")
     op.drop_index(op.f("ix_deliveries_transaction_uid"), table_name="deliveries")
+    op.drop_column("deliveries", "failures")
     op.drop_column("deliveries", "confirm_attempts")
     op.drop_column("deliveries", "confirm_at")
     op.drop_column("deliveries", "transaction_uid")

@@ -1,0 +1,40 @@
+"""The languages that results are written in. A phrase is its own English; German stands in a table."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from service.core.german import GERMAN
+
+Language = Literal["en", "de"]
+
+
+@dataclass(frozen=True)
+class Words:
+    """Says phrases and numbers in one language."""
+
+    language: Language = "en"
+
+    def __call__(self, phrase: str, /, **values: object) -> str:
+        """The phrase with its values put in; one that is not in the table stays English."""
+        said = GERMAN.get(phrase, phrase) if self.language == "de" else phrase
+        return said.format(**values) if values else said
+
+    def number(self, value: float, form: str) -> str:
+        """A number as people of the language write it; ``form`` is a format of Python, such as ``+.2f``."""
+        text = format(value, form)
+        return text.replace(".", ",") if self.language == "de" else text
+
+    def reason(self, code: str, text: str) -> str:
+        """The sentence of a reason: in English as it was given, else the one that stands for its code."""
+        said = GERMAN.get(f"reason:{code}") if self.language == "de" else None
+        return said or text
+
+    def check(self, name: str) -> str:
+        """What a quality check is called."""
+        plain = name.replace("_", " ")
+        return GERMAN.get(f"check:{name}", plain) if self.language == "de" else plain
+
+
+ENGLISH = Words("en")
+GERMAN_WORDS = Words("de")
+IN = {"en": ENGLISH, "de": GERMAN_WORDS}

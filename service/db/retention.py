@@ -1,0 +1,260 @@
+"""Statements about what is kept for how long: which studies are finished and old, and legal holds.
+
+The unit is the study: nothing of it goes while any of its series, analyses or deliveries is unfinished.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, Select, delete, exists, or_, select, update
+from sqlalchemy.orm import Session
+
+from service.core.status import TERMINAL, AnalysisState, DeliveryState, SeriesState
+from service.db.ledger import add_event, lock_study
+from service.db.people import record
+from service.db.shapes import HoldFacts
+from service.db.tables import (
+    Analysis,
+    AnalysisInput,
+    Delivery,
+    Event,
+    Instance,
+    LegalHold,
+    Output,
+    Series,
+    Study,
+)
+from service.errors import InvalidRequest
+
+
+class Kept(StrEnum):
+    """What has a time of its own after which it goes."""
+
+    #: Received images.
+    PIXELS = "pixels"
+    #: Files of results, DICOM objects included.
+    RESULTS = "results"
+    #: The rows of the study, findings included; the audit record stays.
+    ROWS = "rows"
+
+
+def old_studies(session: Session, kept: Kept, *, until: datetime, limit: int) -> list[int]:
+    """Ids of finished studies without a hold in which nothing happened since ``until``, oldest first."""
+    return list(session.scalars(_old(kept, until).order_by(Study.id).limit(limit)))
+
+
+def still_old(session: Session, study_id: int, kept: Kept, *, until: datetime) -> bool:
+    """Whether this is still true; locks the study, so it stays true until the transaction ends."""
+    lock_study(session, study_id)
+    return session.scalar(_old(kept, until).where(Study.id == study_id)) is not None
+
+
+def _old(kept: Kept, until: datetime) -> Select[int]:
+    return select(Study.id).where(
+        Study.created_at <= until,
+        ~exists().where(LegalHold.study_id == Study.id),
+        ~exists().where(
+            Series.study_id == Study.id,
+            or_(Series.state != SeriesState.CLOSED, Series.last_at > until, Series.closed_at > until),
+        ),
+        ~exists().where(
+            Analysis.study_id == Study.id,
+            or_(Analysis.state.not_in(TERMINAL), Analysis.finished_at > until),
+        ),
+        ~exists().where(
+            Delivery.output_id == Output.id,
+            Output.analysis_id == Analysis.id,
+            Analysis.study_id == Study.id,
+            or_(_unfinished_delivery(), Delivery.sent_at > until, Delivery.confirmed_at > until),
+        ),
+        _has(kept),
+    )
+
+
+def _unfinished_delivery() -> ColumnElement[bool]:
+    """Waiting, under way, or sent and not known to have arrived although somebody asks."""
+    return or_(
+        Delivery.state.in_((DeliveryState.PENDING, DeliveryState.SENDING)), Delivery.confirm_at.is_not(None)
+    )
+
+
+def _has(kept: Kept) -> ColumnElement[bool]:
+    """Whether there is anything of the kind; rows go only after every file of the study has gone."""
+    pixels = exists().where(
+        Series.study_id == Study.id, Series.pixels_purged_at.is_(None), Instance.series_id == Series.id
+    )
+    results = exists().where(
+        Analysis.study_id == Study.id, Analysis.result_path.is_not(None), Analysis.results_purged_at.is_(None)
+    )
+    files = or_(
+        exists().where(Series.study_id == Study.id, Instance.series_id == Series.id, Instance.path != ""),
+        exists().where(Analysis.study_id == Study.id, Analysis.result_path.is_not(None)),
+    )
+    return {Kept.PIXELS: pixels, Kept.RESULTS: results, Kept.ROWS: ~files}[kept]
+
+
+def mark_pixels(session: Session, study_id: int, *, now: datetime) -> None:
+    """Say that the images of a study are gone; their files are taken away after the commit."""
+    for series_id in session.scalars(
+        update(Series)
+        .where(Series.study_id == study_id, Series.pixels_purged_at.is_(None))
+        .values(pixels_purged_at=now)
+        .returning(Series.id)
+    ).all():
+        add_event(session, "pixels_purged", at=now, series_id=series_id)
+    _audit(session, "pixels_purged", study_id, now=now)
+
+
+def mark_results(session: Session, study_id: int, *, now: datetime) -> None:
+    """Say that the files of a study's results are gone; they are taken away after the commit."""
+    for analysis_id in session.scalars(
+        update(Analysis)
+        .where(
+            Analysis.study_id == study_id,
+            Analysis.result_path.is_not(None),
+            Analysis.results_purged_at.is_(None),
+        )
+        .values(results_purged_at=now)
+        .returning(Analysis.id)
+    ).all():
+        add_event(session, "results_purged", at=now, analysis_id=analysis_id)
+    _audit(session, "results_purged", study_id, now=now)
+
+
+def images_to_remove(session: Session, *, limit: int) -> list[tuple[int, str]]:
+    """Id and path of images of purged series whose files may still be there."""
+    rows = session.execute(
+        select(Instance.id, Instance.path)
+        .join(Series)
+        .where(Series.pixels_purged_at.is_not(None), Instance.path != "")
+        .order_by(Instance.id)
+        .limit(limit)
+    )
+    return [(row.id, row.path) for row in rows]
+
+
+def images_removed(session: Session, instance_ids: Sequence[int]) -> None:
+    """Say that these files are gone."""
+    session.execute(update(Instance).where(Instance.id.in_(instance_ids)).values(path=""))
+
+
+def results_to_remove(session: Session, *, limit: int) -> list[tuple[int, str]]:
+    """Analysis id and folder of purged results whose files may still be there."""
+    rows = session.execute(
+        select(Analysis.id, Analysis.result_path)
+        .where(Analysis.results_purged_at.is_not(None), Analysis.result_path.is_not(None))
+        .order_by(Analysis.id)
+        .limit(limit)
+    )
+    return [(row.id, row.result_path) for row in rows if row.result_path is not None]
+
+
+def results_removed(session: Session, analysis_ids: Sequence[int]) -> None:
+    """Say that these folders are gone."""
+    session.execute(update(Analysis).where(Analysis.id.in_(analysis_ids)).values(result_path=None))
+
+
+def delete_study(session: Session, study_id: int, *, now: datetime) -> None:
+    """Take out every row of a study but those of the audit record."""
+    analyses = select(Analysis.id).where(Analysis.study_id == study_id)
+    series = select(Series.id).where(Series.study_id == study_id)
+    outputs = select(Output.id).where(Output.analysis_id.in_(analyses))
+    session.execute(
+        update(Analysis).where(Analysis.supersedes_id.in_(analyses)).values(supersedes_id=None),
+        execution_options={"synchronize_session": False},
+    )
+    for statement in (
+        delete(Event).where(or_(Event.analysis_id.in_(analyses), Event.series_id.in_(series))),
+        delete(Delivery).where(Delivery.output_id.in_(outputs)),
+        delete(Output).where(Output.analysis_id.in_(analyses)),
+        delete(AnalysisInput).where(AnalysisInput.analysis_id.in_(analyses)),
+        delete(Analysis).where(Analysis.study_id == study_id),
+        delete(Instance).where(Instance.series_id.in_(series)),
+        delete(Series).where(Series.study_id == study_id),
+        delete(Study).where(Study.id == study_id),
+    ):
+        session.execute(statement, execution_options={"synchronize_session": False})
+    _audit(session, "rows_purged", study_id, now=now)
+
+
+def _audit(
+    session: Session,
+    action: str,
+    study_id: int,
+    *,
+    now: datetime,
+    actor: str = "service",
+    address: str | None = None,
+) -> None:
+    record(
+        session, at=now, actor=actor, action=action, object_type="study", object_id=study_id, address=address
+    )
+
+
+def set_hold(
+    session: Session, study_id: int, *, reason: str, actor: str, now: datetime, address: str | None = None
+) -> None:
+    """Keep everything of a study from now on, and write it in the audit record; a second changes the reason.
+
+    Raises InvalidRequest without a reason.
+    """
+    if not reason.strip():
+        raise InvalidRequest("A hold needs a reason.", reason="no_reason")
+    lock_study(session, study_id)
+    row = session.get(LegalHold, study_id) or LegalHold(study_id=study_id)
+    row.reason, row.actor, row.at = reason.strip()[:256], actor, now
+    session.add(row)
+    _audit(session, "hold_set", study_id, now=now, actor=actor, address=address)
+
+
+def release_hold(
+    session: Session, study_id: int, *, actor: str, now: datetime, address: str | None = None
+) -> None:
+    """Let the study go the way of the others again; raises InvalidRequest when there is no hold."""
+    row = session.get(LegalHold, study_id)
+    if row is None:
+        raise InvalidRequest("There is no hold on this study.", reason="no_hold")
+    session.delete(row)
+    _audit(session, "hold_released", study_id, now=now, actor=actor, address=address)
+
+
+def study_id_of(session: Session, study_uid: str) -> int | None:
+    """The row of a study by its UID."""
+    return session.scalar(select(Study.id).where(Study.study_uid == study_uid))
+
+
+def list_holds(session: Session) -> list[HoldFacts]:
+    """All holds, oldest first."""
+    rows = session.execute(
+        select(Study.study_uid, LegalHold.reason, LegalHold.actor, LegalHold.at)
+        .join(Study, Study.id == LegalHold.study_id)
+        .order_by(LegalHold.at, Study.id)
+    )
+    return [HoldFacts(study_uid=row.study_uid, reason=row.reason, actor=row.actor, at=row.at) for row in rows]
+
+
+def kept_files(session: Session) -> list[tuple[str, str]]:
+    """Path below the spool and SHA-256 of every image that is still kept."""
+    rows = session.execute(
+        select(Instance.path, Instance.sha256)
+        .join(Series)
+        .where(Instance.path != "", Series.pixels_purged_at.is_(None))
+        .order_by(Instance.id)
+    )
+    return [(row.path, row.sha256) for row in rows]
+
+
+def kept_results(session: Session) -> list[str]:
+    """Folders below HOME of every result that is still kept."""
+    return list(
+        session.scalars(
+            select(Analysis.result_path)
+            .where(
+                Analysis.result_path.is_not(None),
+                Analysis.results_purged_at.is_(None),
+                Analysis.state != AnalysisState.RUNNING,
+            )
+            .order_by(Analysis.id)
+        )
+    )

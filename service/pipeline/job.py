@@ -1,0 +1,116 @@
+"""What one attempt at an analysis is to do and what came of it, as values that travel between processes.
+
+Light on purpose: the worker describes jobs without loading what they are done with.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from service.core.status import OutputKind
+from service.dicom.identity import Written
+from service.errors import Reason, ServiceError
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobImage:
+    """One received image."""
+
+    path: str
+    sop_instance_uid: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobInput:
+    """One stack that is to be analysed, in its role."""
+
+    role: str
+    series_uid: str
+    stack: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobReport:
+    """An older version of the analysis that had an SR: its images, that SR, and the one before it."""
+
+    input_digest: str
+    report_uid: str
+    supersedes: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What one attempt is to do."""
+
+    analysis_id: int
+    images: tuple[JobImage, ...]
+    inputs: tuple[JobInput, ...]
+    input_digest: str
+    #: More images of these series are arriving.
+    receiving: bool
+    #: The time in the objects, with its time zone.
+    at: datetime
+    #: The newest older version with a report, if there is one.
+    earlier: JobReport | None
+    #: Folder of this attempt alone.
+    out: Path
+
+    def as_dict(self) -> dict[str, Any]:
+        """The job as plain values, ready for JSON."""
+        return {**asdict(self), "at": self.at.isoformat(), "out": str(self.out)}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "Job":
+        """The job that ``as_dict`` wrote."""
+        earlier = content["earlier"]
+        return cls(
+            **{
+                **content,
+                "images": tuple(JobImage(**item) for item in content["images"]),
+                "inputs": tuple(JobInput(**item) for item in content["inputs"]),
+                "at": datetime.fromisoformat(content["at"]),
+                "earlier": JobReport(**earlier) if earlier else None,
+                "out": Path(content["out"]),
+            }
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of one attempt."""
+
+    #: SHA-256 over the images that were really used.
+    input_digest: str
+    #: finding.json; None when images are arriving that will make another version.
+    finding: dict[str, Any] | None
+    written: tuple[Written, ...] = ()
+    #: Seconds by step.
+    seconds: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The outcome as plain values, ready for JSON."""
+        written = [{**asdict(item), "path": item.path.name} for item in self.written]
+        return {**asdict(self), "written": written}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any], *, out: Path) -> "Outcome":
+        """The outcome that ``as_dict`` wrote; its files lie directly in ``out``, whatever it says."""
+        written = tuple(
+            Written(**{**item, "kind": OutputKind(item["kind"]), "path": out / Path(item["path"]).name})
+            for item in content["written"]
+        )
+        return cls(**{**content, "written": written})
+
+
+#: Does a job, giving up with LeaseLost once the second argument says that nobody wants it any more.
+Perform = Callable[[Job, Callable[[], bool]], Outcome]
+
+
+def trouble(error: Exception) -> Reason:
+    """What a row says of an attempt that raised ``error``; never what stands in a foreign message."""
+    if isinstance(error, ServiceError):
+        return error.reason
+    return Reason("internal_fault", f"{type(error).__name__} in the analysis.")

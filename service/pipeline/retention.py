@@ -1,0 +1,136 @@
+"""The verb "let go": what is finished and older than the site keeps it is taken away.
+
+A row says first that the files are gone, then the files go, then the row forgets where they were: whatever
+a crash leaves half-done is finished by the next run.
+"""
+
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Self
+
+from service.db import retention
+from service.db.retention import Kept
+from service.db.session import Session, Sessions, reading
+from service.files import one_at_a_time, within
+
+log = logging.getLogger(__name__)
+
+#: Studies looked at, and files taken away, in one go; chosen by us, so that no transaction is long.
+BATCH = 100
+#: Held while files are taken away, and by a backup, which needs those that its rows name.
+LOCK = "maintenance.lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """How long each kind is kept after the last thing that happened to a study; None: for ever."""
+
+    pixels: timedelta | None = None
+    results: timedelta | None = None
+    rows: timedelta | None = None
+
+    @classmethod
+    def in_days(cls, **days: float | None) -> Self:
+        """The same from numbers of days."""
+        return cls(**{name: None if time is None else timedelta(days=time) for name, time in days.items()})
+
+    def each(self) -> list[tuple[Kept, timedelta]]:
+        """The kinds that go some day, in the order in which they may go."""
+        times = {Kept.PIXELS: self.pixels, Kept.RESULTS: self.results, Kept.ROWS: self.rows}
+        return [(kind, keep) for kind, keep in times.items() if keep is not None]
+
+
+def purge(sessions: Sessions, home: Path, terms: Terms, *, now: datetime) -> dict[Kept, int] | None:
+    """Take away what is due; studies by kind. None while a backup or another purge is under way."""
+    with one_at_a_time(home / LOCK) as mine:
+        if not mine:
+            return None
+        counts = {}
+        for kind, keep in terms.each():
+            counts[kind] = _purge(sessions, kind, until=now - keep, now=now)
+            _remove_images(sessions, home)
+            _remove_results(sessions, home)
+    if any(counts.values()):
+        log.info("purged", extra={kind.value: count for kind, count in counts.items()})
+    return counts
+
+
+def due(sessions: Sessions, terms: Terms, *, now: datetime) -> dict[Kept, int]:
+    """How many studies would be touched now, at most ``BATCH`` of each kind; nothing is changed."""
+    with reading(sessions) as session:
+        return {
+            kind: len(retention.old_studies(session, kind, until=now - keep, limit=BATCH))
+            for kind, keep in terms.each()
+        }
+
+
+def _purge(sessions: Sessions, kind: Kept, *, until: datetime, now: datetime) -> int:
+    """Mark or delete one kind of every study that is old enough; each study in its own transaction."""
+    act = {
+        Kept.PIXELS: retention.mark_pixels,
+        Kept.RESULTS: retention.mark_results,
+        Kept.ROWS: retention.delete_study,
+    }[kind]
+    done = 0
+    while True:
+        with reading(sessions) as session:
+            found = retention.old_studies(session, kind, until=until, limit=BATCH)
+        acted = 0
+        for study_id in found:
+            with sessions.begin() as session:
+                if retention.still_old(session, study_id, kind, until=until):
+                    act(session, study_id, now=now)
+                    acted += 1
+        done += acted
+        if not acted:
+            return done
+
+
+def _remove_images(sessions: Sessions, home: Path) -> None:
+    """Take away files of purged series."""
+    _remove(
+        sessions,
+        find=retention.images_to_remove,
+        remove=lambda path: within(home / "spool", path).unlink(missing_ok=True),
+        forget=retention.images_removed,
+    )
+
+
+def _remove_results(sessions: Sessions, home: Path) -> None:
+    """Take away folders of purged results, and the folder of the analysis once it is empty."""
+
+    def remove(path: str) -> None:
+        folder = within(home, path)
+        shutil.rmtree(folder, ignore_errors=False) if folder.is_dir() else None
+        if folder.parent.is_dir() and not any(folder.parent.iterdir()):
+            folder.parent.rmdir()
+
+    _remove(sessions, find=retention.results_to_remove, remove=remove, forget=retention.results_removed)
+
+
+def _remove(
+    sessions: Sessions,
+    *,
+    find: Callable[..., list[tuple[int, str]]],
+    remove: Callable[[str], None],
+    forget: Callable[[Session, Sequence[int]], None],
+) -> None:
+    """Remove what rows still name, and have the rows forget it; what cannot be removed waits."""
+    while True:
+        with reading(sessions) as session:
+            rows = find(session, limit=BATCH)
+        gone = []
+        for row_id, path in rows:
+            try:
+                remove(path)
+                gone.append(row_id)
+            except (OSError, ValueError):
+                log.exception("file_not_removed", extra={"row": row_id})
+        if not gone:
+            return
+        with sessions.begin() as session:
+            forget(session, gone)

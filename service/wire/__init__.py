@@ -1,0 +1,1 @@
+"""Other protocols to the outside: DICOMweb over HTTP."""

@@ -1,0 +1,94 @@
+"""The process that touches the images: it holds the network, and does one job after the other.
+
+Decoders and networks are where a hostile or broken image can hang, crash or swallow the memory. So they
+run here, watched by the worker (``keeper``) and ended alone. This process knows no database, no broker
+and no peer: it gets paths and ids, and writes into the folder of its attempt.
+"""
+
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from service import logs
+from service.pipeline.analyse import Workshop
+from service.pipeline.attempt import attempt
+from service.pipeline.job import Job, trouble
+from service.pipeline.recipe import WorkshopRecipe
+from service.worker.messages import Message, Talk
+
+log = logging.getLogger(__name__)
+
+#: <linux/prctl.h>
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+#: Where memory is short, the kernel ends this process and not the worker (proc(5): from -1000 to 1000).
+OOM_SCORE = "1000"
+
+
+def main() -> None:
+    """Work for the process at the other end of the socket until it says no more, or dies."""
+    _stay_below(parent=int(sys.argv[2]))
+    talk = Talk(socket.socket(fileno=int(sys.argv[1])))
+    first = talk.wait(seconds=None) or {}
+    logs.setup(style=first["log_format"], level=first["log_level"])
+    serve(talk, WorkshopRecipe.from_dict(first["recipe"]))
+
+
+def serve(talk: Talk, open_workshop: Callable[[], Workshop]) -> None:
+    """Open the network, say so, and answer jobs with outcomes until the other end is gone."""
+    try:
+        workshop = open_workshop()
+    except Exception as error:
+        log.exception("runner_not_ready")
+        talk.send(_error(error))
+        return
+    talk.send({"ready": _detail(workshop)})
+    while True:
+        try:
+            job = talk.wait(seconds=None)
+        except EOFError:
+            return
+        if job is not None:
+            talk.send(answer(job, workshop))
+
+
+def answer(message: Message, workshop: Workshop) -> Message:
+    """What came of one job; whatever it raised is told by its reason."""
+    job = Job.from_dict(message["job"])
+    try:
+        return {"outcome": attempt(job, workshop).as_dict()}
+    except Exception as error:
+        log.exception("job_failed", extra={"analysis_id": job.analysis_id})
+        return _error(error)
+
+
+def _detail(workshop: Workshop) -> Message:
+    """What the status page tells of the network."""
+    segmenter = workshop.segmenter
+    return {"provider": segmenter.provider, "precision": segmenter.precision, "model": workshop.card.name}
+
+
+def _error(error: Exception) -> Message:
+    reason = trouble(error)
+    return {"error": {"code": reason.code, "text": reason.text}}
+
+
+def _stay_below(*, parent: int) -> None:
+    """End with the worker, gain no rights, go first when memory is short, and leave Ctrl-C to the worker."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit(0)  # The worker died before the kernel knew that this process depends on it.
+    with suppress(OSError):  # Some containers do not allow it.
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE, "ascii")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Long searches for input that breaks something: `make fuzz`."""
