@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 DATA ?= ../shared/data
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run demo test check format lint types imports unit integration acceptance soak fuzz bench train nnunet-parity lock clean
+.PHONY: help setup run demo test check format lint types imports unit integration acceptance soak fuzz bench train nnunet-parity norms-trials lock clean
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ train: ## rebuild the network from DATA=folder (own environment, torch)
 	.venv-train/bin/python -m models.training.train --data "$(DATA)" --out build/train/synthetic
 	.venv-train/bin/python -m models.training.train --data "$(DATA)" --out build/train/paraspinal --seed 2 \
 	  --start build/train/synthetic/work/checkpoint.pt --iterations 1600 --rate 1e-3 --real-share 0.4
+
+norms-trials: test-setup ## fitted reference tables on people of known scores, and beside R's VGAM
+	$(BIN)/python -m tests.make.norm_trials
 
 nnunet-parity: ## compare imported networks with nnU-Net's own predictor (own environment, torch)
 	test -x .venv-nnunet/bin/python || $(PYTHON) -m venv .venv-nnunet

@@ -68,6 +68,7 @@ def open_door(settings: Settings) -> Door:
         resume_free_mb=settings.resume_free_mb,
     )
     spool.sweep_parts()
+    spool.make_folders()
     recorder = intake.Recorder(sessions, spool)
 
     def on_refused(refused: Refused) -> None:

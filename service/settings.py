@@ -24,7 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from service.errors import ConfigurationError
 
 PREFIX = "MYOSCREEN_"
-OutputName = Literal["SEG", "SR", "SC", "PDF"]
+OutputName = Literal["SEG", "SR", "SC", "PDF", "GSPS"]
 AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e ]+$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 #: Without a password in it: that stands in a file of its own.
@@ -60,10 +60,15 @@ class Peer(BaseModel):
     #: Who its certificate must name; several where it shows more than one certificate.
     tls_subject: tuple[TlsSubject, ...] = ()
     outputs: tuple[OutputName, ...] = ()
-    profile: Literal["binary"] = "binary"
+    #: How the segmentation is encoded; a peer that refuses the label map gets the binary set from then on.
+    profile: Literal["binary", "labelmap"] = "binary"
+    #: Class of the report, for archives that do not take the usual one.
+    sr_class: Literal["comprehensive3d", "comprehensive", "enhanced"] = "comprehensive3d"
+    #: Every number with its segment, or an outline on one slice for viewers that show nothing else.
+    sr_form: Literal["volumetric", "planar"] = "volumetric"
     release: Literal["automatic"] = "automatic"
     flags: bool = False
-    language: Literal["en"] = "en"
+    language: Literal["en", "de"] = "en"
     #: Root of the peer's DICOMweb services: results go there by STOW-RS instead of to ``port``.
     stow_url: WebUrl | None = None
     #: Root of QIDO-RS where it is another one.

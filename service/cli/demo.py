@@ -32,7 +32,7 @@ AE_TITLE = "MYODEMO"
 START_SECONDS = 60.0
 RESULT_SECONDS = 180.0
 QUIET_SECONDS = "2"
-WANTED = frozenset(kind.value for kind in OutputKind)
+WANTED = frozenset({OutputKind.SEG, OutputKind.SR, OutputKind.SC, OutputKind.PDF})
 
 
 def demo(

@@ -1,19 +1,17 @@
 """From settings to the recipe of an analysis's workshop."""
 
+from service.core.variant import all_variants
 from service.pipeline.recipe import WorkshopRecipe
 from service.pipeline.references import bundled_models_dir
 from service.settings import Settings
+from service.worker.peers import variant_of
 
 __all__ = ["WorkshopRecipe", "recipe_from"]
 
 
 def recipe_from(settings: Settings, *, for_peers: bool = False) -> WorkshopRecipe:
-    """The recipe that the settings describe.
-
-    One set of objects serves all peers, so ``for_peers`` flag texts appear in it only where every
-    peer that gets results wants them.
-    """
-    receivers = [peer for peer in settings.peer if peer.outputs]
+    """The recipe that the settings describe; ``for_peers`` with the objects as the peers want them."""
+    receivers = [peer for peer in settings.peer if peer.outputs] if for_peers else []
     return WorkshopRecipe(
         models_dir=settings.models_dir or bundled_models_dir(),
         model=settings.model,
@@ -23,5 +21,6 @@ def recipe_from(settings: Settings, *, for_peers: bool = False) -> WorkshopRecip
         precision=settings.precision,
         threads=settings.inference_threads,
         institution=settings.institution_name,
-        flags=not for_peers or all(peer.flags for peer in receivers),
+        variants=all_variants(tuple(variant_of(peer) for peer in receivers)),
+        gsps=any("GSPS" in peer.outputs for peer in receivers),
     )

@@ -7,11 +7,9 @@ A difference is called more than the error of measurement where it exceeds the s
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from service.core.finding import Finding
-
-State = Literal["beyond_repeatability", "within_repeatability", "repeatability_not_known"]
+from service.core.finding import Change, ChangeState, Difference, Finding
 
 #: 95 % of the differences of two measurements of the same muscle are smaller than this times their spread.
 DETECTABLE = 1.959964 * math.sqrt(2.0)
@@ -50,30 +48,6 @@ class Earlier:
     kind: tuple[object, ...]
     coverage_mm: float
     values: Mapping[str, float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """One measure then and now."""
-
-    measure: str
-    unit: str
-    earlier: float
-    value: float
-    difference: float
-    #: A smaller difference may be error of measurement; None where the repeatability is not known.
-    smallest_detectable: float | None
-    state: State
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """What became of the same muscles since an earlier study of the same person."""
-
-    study_uid: str
-    series_uid: str
-    days: int
-    measures: tuple[Difference, ...]
 
 
 def read_earlier(finding: Mapping[str, Any], *, days: int) -> Earlier | None:
@@ -123,7 +97,7 @@ def _difference(measure: str, earlier: Earlier, now: Earlier, spread: Spread | N
     then, value = earlier.values[measure], now.values[measure]
     sd = spread.of(measure, (then, value)) if spread is not None else None
     limit = None if sd is None else DETECTABLE * sd
-    state: State = "repeatability_not_known"
+    state: ChangeState = "repeatability_not_known"
     if limit is not None:
         state = "beyond_repeatability" if abs(value - then) > limit else "within_repeatability"
     return Difference(

@@ -13,6 +13,7 @@ SCHEMA = "myoscreen.finding/1"
 
 Status = Literal["measured", "not_assessable", "not_eligible"]
 ScoreState = Literal["scored", "no_norm", "out_of_range", "missing_demographics"]
+ChangeState = Literal["beyond_repeatability", "within_repeatability", "repeatability_not_known"]
 FlagState = Literal["raised", "indeterminate", "not_raised", "not_evaluable"]
 Quadrant = Literal[
     "high_imat_low_lmm", "high_imat_high_lmm", "low_imat_low_lmm", "low_imat_high_lmm", "between"
@@ -222,6 +223,30 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One measure then and now."""
+
+    measure: str
+    unit: str
+    earlier: float
+    value: float
+    difference: float
+    #: A smaller difference may be error of measurement; None where the repeatability is not known.
+    smallest_detectable: float | None
+    state: ChangeState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What became of the same muscles since an earlier study of the same person."""
+
+    study_uid: str
+    series_uid: str
+    days: int
+    measures: tuple[Difference, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One result. A value that cannot be given is None, never left out or invented."""
 
@@ -240,7 +265,7 @@ class Finding:
     norms: tuple[str, ...]
     policy: str | None
     software: str
-    change: dict[str, Any] | None = None
+    change: Change | None = None
     supersedes: str | None = None
     outputs: tuple[Output, ...] = ()
     schema: str = SCHEMA

@@ -200,6 +200,22 @@ GERMAN: Final[dict[str, str]] = {
     "Network {name} {version}, sha256 {sha256}; software {software}; policy {policy}.": (
         "Netz {name} {version}, sha256 {sha256}; Software {software}; Regelwerk {policy}."
     ),
+    "Sex {sex}: L {l}, M {m}, S {s}.": "Geschlecht {sex}: L {l}, M {m}, S {s}.",
+    "Compared after adjustment for height or scanner: {value}.": (
+        "Verglichen nach Anpassung an Größe oder Gerät: {value}."
+    ),
+    "The interval of z holds the sampling error of the table alone.": (
+        "Das Intervall von z enthält nur den Stichprobenfehler der Tabelle."
+    ),
+    # What takes a result back.
+    "This result is withdrawn. Its numbers, drawings and documents must not be used.": (
+        "Dieses Ergebnis ist zurückgezogen. Zahlen, Zeichnungen und Dokumente dürfen nicht verwendet werden."
+    ),
+    "The muscles were not drawn rightly": "Die Muskeln sind nicht richtig gezeichnet",
+    "The images are of another person": "Die Bilder sind von einer anderen Person",
+    "The images are not fit for the measurement": "Die Bilder eignen sich nicht für die Messung",
+    "Fault of the software or of its data": "Fehler der Software oder ihrer Daten",
+    "Another reason": "Ein anderer Grund",
     # Quality checks.
     "check:both_sides_found": "beide Seiten gefunden",
     "check:plausible_area": "Querschnitt plausibel",

@@ -12,6 +12,7 @@ from scipy import special
 from service.core.lms import Z95
 
 Array = NDArray[np.float64]
+Rows = NDArray[np.bool_]
 Verdict = Literal["fits", "does not fit", "not decided"]
 
 #: A bias of the reference limits that is still acceptable, in SD, and the SD that does the same harm
@@ -24,6 +25,9 @@ TAIL_LIMITS: Final = (0.029, 0.082)
 #: Fewest people of whom anything is said (CLSI EP28-A3c tries a transferred interval on 20).
 FEWEST: Final = 20
 CONFIDENCE: Final = 0.95
+#: Density of the normal distribution at 1.645 and 1.96: how a share beyond moves with the limit.
+DENSITY_90: Final = 0.103136
+DENSITY_95: Final = 0.058451
 #: What is expected beyond ``Z90`` on one side, and beyond 1.96 on both.
 ONE_TAIL: Final = 0.05
 BOTH_TAILS: Final = 0.05
@@ -38,6 +42,9 @@ class ScoredPeople:
     ages: Array
     #: As they were scored: without the effects of scanner and height.
     values: Array
+    #: Standard error of the table's score 0, and of its scores 1.645 and 2, for each person; None: the table
+    #: is made of these people.
+    errors: Array | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +88,8 @@ def judge(people: ScoredPeople) -> Judgement:
     together with 95 %) and large enough to matter. The table fits where for each sex the intervals of mean
     and SD lie wholly inside what does not matter.
     """
-    parts = [part for part in _parts(people) if len(part[1]) >= FEWEST]
-    groups = tuple(_group(name, scores, statistics=5 * len(parts)) for name, scores in parts)
+    parts = [(name, rows) for name, rows in _parts(people) if rows.sum() >= FEWEST]
+    groups = tuple(_group(name, people, rows, statistics=5 * len(parts)) for name, rows in parts)
     faults = tuple(fault for group in groups for fault in _faults(group))
     if faults:
         return Judgement(verdict="does not fit", why=faults, groups=groups)
@@ -96,50 +103,65 @@ def judge(people: ScoredPeople) -> Judgement:
     return Judgement(verdict=verdict, why=open_questions, groups=groups)
 
 
-def _parts(people: ScoredPeople) -> list[tuple[str, Array]]:
+def _parts(people: ScoredPeople) -> list[tuple[str, Rows]]:
     """The groups that are looked at, by name."""
-    z, ages, of = people.z, people.ages, np.array(people.sexes)
-    parts = [("all", z)]
+    ages, of = people.ages, np.array(people.sexes)
+    parts: list[tuple[str, Rows]] = [("all", np.ones(len(ages), dtype=np.bool_))]
     for sex in sorted(set(people.sexes)):
         mine = of == sex
-        parts.append((sex, z[mine]))
+        parts.append((sex, mine))
         edges = np.quantile(ages[mine], (0.0, 1 / 3, 2 / 3, 1.0))
         for third, (low, high) in enumerate(itertools.pairwise(edges)):
             inside = mine & (ages >= low) & ((ages < high) | (third == 2))
-            parts.append((f"{sex} {low:.0f}-{high:.0f}", z[inside]))
+            parts.append((f"{sex} {low:.0f}-{high:.0f}", inside))
     return parts
 
 
-def _group(name: str, z: Array, *, statistics: int) -> Group:
+def _group(name: str, people: ScoredPeople, rows: Rows, *, statistics: int) -> Group:
+    """The statistics of a group; a table of few people is itself in error, alike for all of the group."""
     levels = (CONFIDENCE, 1.0 - (1.0 - CONFIDENCE) / statistics)
+    z = people.z[rows]
     n, mean, sd = len(z), float(z.mean()), float(z.std(ddof=1))
+    middle, tail, far = (0.0, 0.0, 0.0) if people.errors is None else _typical(people.errors[rows])
+    # The error of a score of 2 holds that of the median, and twice that of S over S.
+    of_sd = math.sqrt(max(0.0, far**2 - middle**2)) / 2.0
     means, sds = [], []
     for level in levels:
-        half = float(special.stdtrit(n - 1, 0.5 + level / 2)) * sd / math.sqrt(n)
+        half = float(special.stdtrit(n - 1, 0.5 + level / 2)) * math.hypot(sd / math.sqrt(n), middle)
         means.append((mean - half, mean + half))
+        wider = math.exp(float(special.ndtri(0.5 + level / 2)) * of_sd)
         high, low = (
             2.0 * float(special.gammaincinv((n - 1) / 2, 0.5 + sign * level / 2)) for sign in (1, -1)
         )
-        sds.append((sd * math.sqrt((n - 1) / high), sd * math.sqrt((n - 1) / low)))
+        sds.append((sd * math.sqrt((n - 1) / high) / wider, sd * math.sqrt((n - 1) / low) * wider))
     return Group(
         name=name,
         n=n,
         mean=Estimate(value=mean, ci95=means[0], together=means[1]),
         sd=Estimate(value=sd, ci95=sds[0], together=sds[1]),
-        below=_share(int((z < -Z90).sum()), n, levels),
-        above=_share(int((z > Z90).sum()), n, levels),
-        beyond=_share(int((np.abs(z) > Z95).sum()), n, levels),
+        below=_share(int((z < -Z90).sum()), n, levels, DENSITY_90 * tail),
+        above=_share(int((z > Z90).sum()), n, levels, DENSITY_90 * tail),
+        # Both limits move alike with S, by about the error of the score 2.
+        beyond=_share(int((np.abs(z) > Z95).sum()), n, levels, 2.0 * DENSITY_95 * far),
     )
 
 
-def _share(count: int, n: int, levels: tuple[float, float]) -> Estimate:
-    """A share with its exact binomial intervals (Clopper and Pearson)."""
+def _typical(errors: Array) -> tuple[float, float, float]:
+    middle, tail, far = (float(each) for each in np.sqrt((errors**2).mean(axis=0)))
+    return middle, tail, far
+
+
+def _share(count: int, n: int, levels: tuple[float, float], table_error: float) -> Estimate:
+    """A share with its exact binomial intervals (Clopper and Pearson), wider by the error of the table."""
     ranges = []
     for level in levels:
         tail = (1.0 - level) / 2
         low = float(special.betaincinv(count, n - count + 1, tail)) if count else 0.0
         high = float(special.betaincinv(count + 1, n - count, 1.0 - tail)) if count < n else 1.0
-        ranges.append((low, high))
+        reach = float(special.ndtri(1.0 - tail)) * table_error
+        share = count / n
+        low, high = share - math.hypot(share - low, reach), share + math.hypot(high - share, reach)
+        ranges.append((max(0.0, low), min(1.0, high)))
     return Estimate(value=count / n, ci95=ranges[0], together=ranges[1])
 
 

@@ -74,3 +74,7 @@ class OutputKind(StrEnum):
     SR = "SR"
     SC = "SC"
     PDF = "PDF"
+    #: Outlines and texts over the source images.
+    GSPS = "GSPS"
+    #: The rejection note of a withdrawn object.
+    KOS = "KOS"

@@ -97,6 +97,18 @@ def probe_now(session: Session, peer: str, *, now: datetime) -> None:
         row.open_until = now
 
 
+def note_fallback(session: Session, peer: str, *, now: datetime) -> bool:
+    """The peer does not take the variant it was to get; False where that was known."""
+    row = _locked(session, peer, now=now)
+    known, row.fallback = row.fallback, True
+    return not known
+
+
+def falls_back(session: Session, peer: str) -> bool:
+    """Whether the peer gets the plainer variant."""
+    return bool(session.scalar(select(PeerCircuit.fallback).where(PeerCircuit.peer == peer)))
+
+
 def blocked(session: Session, peers: Sequence[str], *, terms: CircuitTerms, now: datetime) -> set[str]:
     """Those of the peers that nothing is sent to now."""
     rows = session.scalars(

@@ -16,6 +16,9 @@ from service.db.ledger import add_event
 from service.db.tables import Analysis, Delivery, Output
 from service.errors import Reason
 
+OTHER_VARIANT = Reason(
+    "other_variant", "The peer refused an object of this set; it gets the set in a plainer form."
+)
 SUPERSEDED = Reason("superseded", "A newer result took the place of this one before it was sent.")
 
 
@@ -30,6 +33,8 @@ class OutputFacts:
     path: str
     sha256: str
     size: int
+    #: Names of the variants that it belongs to.
+    variants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +51,44 @@ class Parcel:
 
 
 def add_outputs(session: Session, analysis_id: int, outputs: Sequence[OutputFacts]) -> dict[str, int]:
-    """Write down the objects of a result; their row ids by kind."""
-    rows = [Output(analysis_id=analysis_id, **vars(output)) for output in outputs]
+    """Write down the objects of a result; the row ids of the first of each kind."""
+    rows = [
+        Output(analysis_id=analysis_id, **{**vars(output), "variants": " ".join(output.variants)})
+        for output in outputs
+    ]
     session.add_all(rows)
     session.flush()
-    return {row.kind: row.id for row in rows}
+    return {row.kind: row.id for row in reversed(rows)}
+
+
+def outputs_of(session: Session, analysis_id: int, variant: str) -> dict[str, int]:
+    """Row ids, by kind, of the objects of a result that belong to one variant."""
+    rows = session.execute(
+        select(Output.kind, Output.id, Output.variants)
+        .where(Output.analysis_id == analysis_id)
+        .order_by(Output.id)
+    )
+    return {row.kind: row.id for row in rows if variant in row.variants.split()}
+
+
+def give_up(session: Session, analysis_id: int, *, peer: str, variant: str) -> None:
+    """Stop sending the objects of one variant to a peer; what it has already stays there."""
+    outputs = list(outputs_of(session, analysis_id, variant).values())
+    session.execute(
+        update(Delivery)
+        .where(
+            Delivery.output_id.in_(outputs),
+            Delivery.peer == peer,
+            Delivery.state.in_((DeliveryState.PENDING, DeliveryState.SENDING)),
+        )
+        .values(
+            state=DeliveryState.DEAD,
+            next_at=None,
+            error_code=OTHER_VARIANT.code,
+            error_text=OTHER_VARIANT.text,
+        )
+        .execution_options(synchronize_session=False)
+    )
 
 
 def plan(

@@ -78,10 +78,9 @@ class Earlier:
     version: int
     input_digest: str
     object_uids: frozenset[str]
-    #: SOP instance UID of its SR, if it had one.
-    report_uid: str | None
-    #: SOP instance UID of the SR that it took the place of, as its finding says.
-    supersedes: str | None
+    #: SOP instance UID of its SR by variant.
+    report_uids: dict[str, str]
+    finding: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -342,15 +341,22 @@ def earlier_results(session: Session, claim: Claim) -> list[Earlier]:
 def _earlier(session: Session, analysis: Analysis) -> Earlier:
     """One older analysis as the newer one sees it."""
     outputs = session.execute(
-        select(Output.kind, Output.sop_instance_uid).where(Output.analysis_id == analysis.id)
+        select(Output.kind, Output.sop_instance_uid, Output.variants)
+        .where(Output.analysis_id == analysis.id)
+        .order_by(Output.id)
     ).all()
     return Earlier(
         id=analysis.id,
         version=analysis.version,
         input_digest=analysis.input_digest,
         object_uids=frozenset(row.sop_instance_uid for row in outputs),
-        report_uid=next((row.sop_instance_uid for row in outputs if row.kind == OutputKind.SR), None),
-        supersedes=(analysis.finding or {}).get("supersedes"),
+        report_uids={
+            variant: row.sop_instance_uid
+            for row in outputs
+            if row.kind == OutputKind.SR
+            for variant in row.variants.split() or [""]
+        },
+        finding=analysis.finding or {},
     )
 
 

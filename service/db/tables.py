@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -73,7 +74,7 @@ class Study(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     study_uid: Mapped[str] = mapped_column(String(64), unique=True)
-    patient_id: Mapped[str] = mapped_column(String(256), default="")
+    patient_id: Mapped[str] = mapped_column(String(256), default="", index=True)
     patient_name: Mapped[str] = mapped_column(String(512), default="")
     birth_date: Mapped[str] = mapped_column(String(16), default="")
     sex: Mapped[str] = mapped_column(String(16), default="")
@@ -208,10 +209,12 @@ class Output(Base):
     path: Mapped[str] = mapped_column(String(256))
     sha256: Mapped[str] = mapped_column(String(64))
     size: Mapped[int]
+    #: Names of the variants that it belongs to (``service.core.variant``), with a space between.
+    variants: Mapped[str] = mapped_column(String(255), default="", server_default="")
     analysis: Mapped[Analysis] = relationship(back_populates="outputs")
     deliveries: Mapped[list["Delivery"]] = relationship(back_populates="output")
 
-    __table_args__ = (UniqueConstraint("analysis_id", "kind"),)
+    __table_args__ = (UniqueConstraint("analysis_id", "sop_instance_uid"),)
 
 
 class Delivery(Base):
@@ -269,6 +272,8 @@ class PeerCircuit(Base):
     reason_code: Mapped[str | None] = mapped_column(String(64))
     reason_text: Mapped[str | None] = mapped_column(Text)
     changed_at: Mapped[datetime]
+    #: The peer refused the variant it was to get, and gets what that falls back to.
+    fallback: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class LegalHold(Base):

@@ -15,6 +15,7 @@ from service.dicom.identity import ObjectIdentity, Written, fingerprint, series_
 from service.dicom.stack import Stack
 from service.dicom.stamp import (
     copy_patient_and_study,
+    describe_body_part,
     describe_equipment,
     first_source,
     instance_uid,
@@ -48,6 +49,7 @@ def write_capture(stack: Stack, rgb: NDArray[np.uint8], *, identity: ObjectIdent
         capture, kind=OutputKind.SC, description=SERIES_DESCRIPTION, model_name=wording.PRODUCT
     )
     _describe_image(capture, pixels)
+    describe_body_part(capture, stack, source)
     if source.get("Manufacturer"):
         capture.ContributingEquipmentSequence = [ContributingEquipment.for_image_acquisition(source)]
     stamp(capture, identity)
@@ -58,8 +60,6 @@ def _describe_image(capture: Dataset, pixels: NDArray[np.uint8]) -> None:
     """The image and its modules (PS3.3 A.8.1.3)."""
     capture.Modality = "OT"
     capture.ConversionType = "SYN"
-    # Type 2C: required to be present, and the spine has no side.
-    capture.Laterality = ""
     capture.PatientOrientation = ""
     capture.ImageType = ["DERIVED", "SECONDARY"]
     capture.BurnedInAnnotation = "YES"

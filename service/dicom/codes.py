@@ -105,6 +105,7 @@ SHORT: Final = {
     "imat_right": local("IMATRIGHT", "IMAT right"),
     "share_left": local("IMATFRACLEFT", "IMAT share left"),
     "share_right": local("IMATFRACRIGHT", "IMAT share right"),
+    "share_both": local("IMATFRACBOTH", "IMAT share both"),
     "compartment_left": local("COMPLEFT", "Muscle left"),
     "compartment_right": local("COMPRIGHT", "Muscle right"),
 }

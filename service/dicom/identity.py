@@ -32,6 +32,8 @@ SERIES_NUMBERS: Final = {
     OutputKind.SR: 9002,
     OutputKind.SC: 9003,
     OutputKind.PDF: 9004,
+    OutputKind.GSPS: 9005,
+    OutputKind.KOS: 9006,
 }
 
 
@@ -59,6 +61,8 @@ class Written:
     path: Path
     sha256: str
     size: int
+    #: Names of the variants of the result that it belongs to (``service.core.variant``).
+    variants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -104,7 +104,10 @@ def _value(name: CodedConcept, value: float, unit: CodedConcept) -> NumContentIt
 
 
 def _people(score: Score, words: Words) -> str:
-    """Who the reference people are and how the score was reckoned, beside the score itself."""
+    """Who the reference people are and how the score was reckoned, beside the score itself.
+
+    What the table says of its people stays in the language of the table.
+    """
     said = [f"{wording.score_sentence(score, words)}."]
     facts = score.norm_facts
     if facts is not None:
@@ -113,14 +116,20 @@ def _people(score: Score, words: Words) -> str:
             f"{facts.title}.",
             f"{facts.people.rstrip('.')}; {facts.population} population, {facts.ancestry}.",
             f"{facts.scanner.rstrip('.')}; n {facts.n}, observed ages {low:.0f} to {high:.0f} years.",
-            f"Sex {facts.sex}: L {facts.l:.4f}, M {facts.m:.4f}, S {facts.s:.4f}.",
+            words(
+                "Sex {sex}: L {l}, M {m}, S {s}.",
+                sex=facts.sex,
+                l=words.number(facts.l, ".4f"),
+                m=words.number(facts.m, ".4f"),
+                s=words.number(facts.s, ".4f"),
+            ),
         ]
         if facts.height_exponent is not None or facts.scanner_shift is not None:
-            said.append(
-                f"Compared after adjustment for height or scanner: {facts.adjusted_value:.4f} {score.unit}."
-            )
-        said.append(f"The interval of z holds: {', '.join(facts.interval_holds).replace('_', ' ')}.")
-    if score.reason:
+            adjusted = f"{words.number(facts.adjusted_value, '.4f')} {score.unit}"
+            said.append(words("Compared after adjustment for height or scanner: {value}.", value=adjusted))
+        if "measurement" not in facts.interval_holds:
+            said.append(words("The interval of z holds the sampling error of the table alone."))
+    if score.reason and words.language == "en":
         said.append(score.reason)
     return " ".join(said)
 

@@ -136,7 +136,7 @@ def _rows(measures: Measures) -> list[Row]:
     return [
         *volumes,
         *shares,
-        ("imat_fraction", codes.IMAT_FRACTION, _percent(total.imat_fraction), codes.PERCENT),
+        ("imat_fraction", codes.SHORT["share_both"], _percent(total.imat_fraction), codes.PERCENT),
         ("fat_signal_fraction", codes.SIGNAL_FAT_FRACTION, signal, codes.PERCENT),
         ("lmm_height_index_ml_m2", codes.LMM_HEIGHT_INDEX, index, codes.ML_PER_M2),
         *(("", codes.SHORT[f"imat_{name}"], side.imat_ml, codes.ML) for name, side in sides.items()),

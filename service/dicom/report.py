@@ -1,6 +1,7 @@
 """What a structured report says: its context, its groups of numbers, and its statements in words."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from highdicom.sr import (
@@ -33,17 +34,27 @@ from service.dicom.stack import Stack
 KEY_IMAGES: Final = 3
 
 
+@dataclass(frozen=True, kw_only=True)
+class Observer:
+    """The device that speaks in a report."""
+
+    software: str
+    #: Name of the network.
+    model: str
+
+
 def root_container(
     groups: Sequence[Group],
     statements: ContainerContentItem,
     library: Sequence[Dataset],
     *,
-    finding: Finding,
+    observer: Observer,
+    person: PersonSection | None,
     words: Words = ENGLISH,
 ) -> Dataset:
     """The root of the content tree: context, image library, measurement groups, statements in words."""
     report = MeasurementReport(
-        observation_context=_observation_context(finding),
+        observation_context=_observation_context(observer),
         procedure_reported=codes.PROCEDURE,
         imaging_measurements=list(groups),
         title=standard.DCM.ImagingMeasurementReport,
@@ -53,22 +64,27 @@ def root_container(
         ),
     )
     root: Dataset = report[0]
-    _insert_subject(root.ContentSequence, finding.person)
+    _insert_subject(root.ContentSequence, person)
     root.ContentSequence.append(statements)
     return root
 
 
-def _observation_context(finding: Finding) -> ObservationContext:
-    """The device that observed: this software, with the network as its model."""
+def observer_of(finding: Finding) -> Observer:
+    """This software, with the network as its model."""
+    return Observer(software=finding.software, model=finding.model.name if finding.model else wording.PRODUCT)
+
+
+def _observation_context(observer: Observer) -> ObservationContext:
+    """The device that observed."""
     return ObservationContext(
         observer_device_context=ObserverContext(
             observer_type=standard.DCM.Device,
             observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
-                uid=uid("device", finding.software),
+                uid=uid("device", observer.software),
                 name=wording.PRODUCT,
                 manufacturer_name=MANUFACTURER,
-                model_name=finding.model.name if finding.model else wording.PRODUCT,
-                serial_number=finding.software[:64] or wording.PRODUCT,
+                model_name=observer.model,
+                serial_number=observer.software[:64] or wording.PRODUCT,
             ),
         )
     )

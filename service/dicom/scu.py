@@ -93,8 +93,10 @@ def echo(address: Address) -> float:
     return time.perf_counter() - start
 
 
-def store(paths: Sequence[Path], address: Address) -> list[StoreOutcome]:
+def store(paths: Sequence[Path], address: Address, *, whole: bool = False) -> list[StoreOutcome]:
     """Send DICOM files over one association (more where one cannot hold the contexts), in order.
+
+    ``whole``: nothing is sent where the peer refuses the class of one of them.
 
     An object on which the peer broke off has "no_answer", and those behind it are "not_tried": they may go
     on an association of their own. Raises PeerUnreachable when no association could be made at all.
@@ -112,6 +114,13 @@ def store(paths: Sequence[Path], address: Address) -> list[StoreOutcome]:
         try:
             with associate(address, _proposals(batch)) as association:
                 reached = True
+                refused = _refused(association, batch) if whole else set()
+                if refused:
+                    outcomes.extend(
+                        item.outcome(None, "context_refused" if item in refused else NOT_TRIED)
+                        for item in batch
+                    )
+                    continue
                 outcomes.extend(_send_all(association, batch))
         except PeerUnreachable as error:
             if error.reason.code == "context_refused":
@@ -122,6 +131,12 @@ def store(paths: Sequence[Path], address: Address) -> list[StoreOutcome]:
                 raise
             outcomes.extend(item.outcome(None, NOT_TRIED) for item in batch)
     return outcomes
+
+
+def _refused(association: Association, items: Sequence[_Item]) -> set[_Item]:
+    """Those whose class the peer takes in no syntax."""
+    taken = {str(context.abstract_syntax) for context in association.accepted_contexts}
+    return {item for item in items if item.sop_class_uid not in taken}
 
 
 def find_files(path: Path) -> list[Path]:

@@ -14,7 +14,6 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from service.core.finding import Definition, ModelSection
 from service.core.mask import Label, Mask
-from service.core.series import Region
 from service.core.status import OutputKind
 from service.core.volume import Grid
 from service.dicom import codes
@@ -33,6 +32,7 @@ from service.dicom.identity import (
 from service.dicom.stack import Stack
 from service.dicom.stamp import (
     copy_patient_and_study,
+    describe_body_part,
     describe_equipment,
     first_source,
     instance_uid,
@@ -47,14 +47,6 @@ SERIES_DESCRIPTION: Final = "MYOSCREEN: paraspinal muscle/IMAT SEG"
 #: Binary: one frame a segment and slice. Label map: one frame a slice; ten times smaller in RLE, but many
 #: archives and viewers do not know it yet (DICOM.md 1.1), so it is for peers that say they do.
 Encoding = Literal["binary", "labelmap"]
-#: What a reader may call the part of the body (PS3.16 Annex L), by our regions.
-BODY_PARTS: Final[dict[Region, str]] = {
-    "cervical": "CSPINE",
-    "thoracic": "TSPINE",
-    "lumbar": "LSPINE",
-    "thoracolumbar": "TLSPINE",
-    "whole_spine": "SPINE",
-}
 
 
 def write_seg(
@@ -131,9 +123,7 @@ def write_seg(
     describe_equipment(
         segmentation, kind=OutputKind.SEG, description=SERIES_DESCRIPTION, model_name=model.name
     )
-    body_part = source.get("BodyPartExamined") or BODY_PARTS.get(stack.facts.region)
-    if body_part:
-        segmentation.BodyPartExamined = body_part
+    describe_body_part(segmentation, stack, source)
     if is_multiframe(source):
         _name_source_frames(segmentation, stack)
     stamp(segmentation, identity)

@@ -8,7 +8,6 @@ from typing import Final, Literal
 from highdicom.sr import Comprehensive3DSR, ComprehensiveSR, EnhancedSR
 from pydicom.dataset import Dataset
 
-from service.core import wording
 from service.core.finding import Finding
 from service.core.language import ENGLISH, Words
 from service.core.mask import Mask
@@ -26,9 +25,10 @@ from service.dicom.identity import (
     series_uid,
 )
 from service.dicom.planar import planar_group, shown_slice
-from service.dicom.report import image_library, root_container, statements_of
+from service.dicom.report import image_library, observer_of, root_container, statements_of
 from service.dicom.stack import Stack
 from service.dicom.stamp import (
+    blank_person,
     copy_patient_and_study,
     describe_equipment,
     first_source,
@@ -49,6 +49,19 @@ CLASSES: Final[dict[SrClass, type[Dataset]]] = {
     "comprehensive": ComprehensiveSR,
     "enhanced": EnhancedSR,
 }
+
+
+#: PS3.4 B.5.
+CLASS_UIDS: Final[dict[SrClass, str]] = {
+    "comprehensive3d": "1.2.840.10008.5.1.4.1.1.88.34",
+    "comprehensive": "1.2.840.10008.5.1.4.1.1.88.33",
+    "enhanced": "1.2.840.10008.5.1.4.1.1.88.22",
+}
+
+
+def class_uid(sr_class: SrClass) -> str:
+    """The SOP class of a report of that kind."""
+    return CLASS_UIDS[sr_class]
 
 
 def write_sr(
@@ -87,7 +100,8 @@ def write_sr(
         groups,
         statements_of(finding, words),
         image_library(stack, source, shown=shown_slice(stack, mask) if planar else None),
-        finding=finding,
+        observer=observer_of(finding),
+        person=finding.person,
         words=words,
     )
     drawn = mask.labels.tobytes() if planar and mask is not None else b""
@@ -97,7 +111,7 @@ def write_sr(
         content,
         evidence=[*images, *objects],
         key=key,
-        finding=finding,
+        model_name=observer_of(finding).model,
         identity=identity,
         path=path,
         predecessor=predecessor,
@@ -111,7 +125,7 @@ def write_report(
     *,
     evidence: Sequence[Dataset],
     key: Sequence[bytes | str],
-    finding: Finding,
+    model_name: str,
     identity: ObjectIdentity,
     path: Path,
     predecessor: Reference | None,
@@ -130,7 +144,7 @@ def write_report(
         sr_class,
     )
     report = CLASSES[sr_class](
-        evidence=list(evidence),
+        evidence=[blank_person(evidence[0]), *evidence[1:]],
         content=content,
         series_instance_uid=series_uid(sop_instance_uid),
         series_number=SERIES_NUMBERS[OutputKind.SR],
@@ -144,7 +158,6 @@ def write_report(
         coding_schemes=[codes.coding_scheme()],
         previous_versions=None if predecessor is None else [predecessor.as_dataset()],
     )
-    model_name = finding.model.name if finding.model else wording.PRODUCT
     copy_patient_and_study(person, report)
     describe_equipment(report, kind=OutputKind.SR, description=SERIES_DESCRIPTION, model_name=model_name)
     stamp(report, identity)

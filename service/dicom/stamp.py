@@ -15,6 +15,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
+from service.core.series import Region
 from service.core.status import OutputKind
 from service.dicom.frame_groups import PER_FRAME, encode_frame_groups
 from service.dicom.identity import (
@@ -61,6 +62,14 @@ PATIENT_AND_STUDY: Final = (
 )
 #: Defined terms of Patient's Sex (PS3.3 C.7.1.1), and empty.
 PATIENT_SEXES: Final = frozenset({"M", "F", "O", ""})
+#: What a reader may call the part of the body (PS3.16 Annex L), by our regions.
+BODY_PARTS: Final[dict[Region, str]] = {
+    "cervical": "CSPINE",
+    "thoracic": "TSPINE",
+    "lumbar": "LSPINE",
+    "thoracolumbar": "TLSPINE",
+    "whole_spine": "SPINE",
+}
 #: Empty where the source has no value (type 2).
 TYPE_2: Final = (
     "PatientName",
@@ -100,6 +109,14 @@ def take_person(sources: Sequence[Dataset]) -> Dataset:
     return person
 
 
+def blank_person(dataset: Dataset) -> Dataset:
+    """The same dataset with empty patient and study where it has none, as libraries want to find them."""
+    for keyword in TYPE_2:
+        if keyword not in dataset:
+            setattr(dataset, keyword, "")
+    return dataset
+
+
 def copy_patient_and_study(person: Dataset, target: Dataset) -> None:
     """Make the object one of the same patient and study as its source."""
     target.update(person)
@@ -127,6 +144,19 @@ def describe_equipment(target: Dataset, *, kind: OutputKind, description: str, m
     target.SeriesDescription = description
 
 
+def describe_body_part(target: Dataset, stack: Stack, source: Dataset) -> None:
+    """Write the part of the spine where it is known; else that nobody knows whether it has a side.
+
+    Laterality (type 2C) may be absent where the part of the body is known not to be one of a pair.
+    """
+    named = str(source.get("BodyPartExamined", ""))
+    body_part = named if "SPINE" in named else BODY_PARTS.get(stack.facts.region)
+    if body_part:
+        target.BodyPartExamined = body_part
+    elif target.Modality != "SEG":
+        target.Laterality = ""
+
+
 def stamp(dataset: Dataset, identity: ObjectIdentity) -> None:
     """Overwrite every random identifier and every time of making.
 
@@ -138,10 +168,10 @@ def stamp(dataset: Dataset, identity: ObjectIdentity) -> None:
     if offset:
         at = at.astimezone(_zone(str(offset)))
     date, time = at.strftime("%Y%m%d"), at.strftime("%H%M%S.%f")
-    for keyword in ("InstanceCreationDate", "SeriesDate", "ContentDate"):
-        setattr(dataset, keyword, date)
-    for keyword in ("InstanceCreationTime", "SeriesTime", "ContentTime"):
-        setattr(dataset, keyword, time)
+    content = "PresentationCreation" if "PresentationCreationDate" in dataset else "Content"
+    for moment in ("InstanceCreation", "Series", content):
+        setattr(dataset, f"{moment}Date", date)
+        setattr(dataset, f"{moment}Time", time)
     organisation = uid("dimension organization", str(dataset.SOPInstanceUID))
     for item in _walk(dataset):
         if "DimensionOrganizationUID" in item:

@@ -240,6 +240,7 @@ class _Image:
 
     def _keep(self) -> None:
         """The file first, then the row."""
+        self._incoming.hurry()
         identity = self._identity()
         if identity.own_result:
             raise _OwnResult

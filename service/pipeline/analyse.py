@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 import service
 from service import files
 from service.core import prepare, water_fat
+from service.core.change import Spread, compare, read_earlier
 from service.core.compartment import POSTPROCESSING_VERSION, clean_compartment
 from service.core.fat import FAT_METHODS_VERSION, fat_of_stack
 from service.core.finding import (
+    Change,
     Definition,
     Finding,
     Measures,
@@ -35,6 +37,7 @@ from service.core.predictor import Outlook, gather
 from service.core.quality import check_age, check_compartment
 from service.core.risk import Policy, quadrant, raise_flags
 from service.core.series import Person, StackFacts
+from service.core.variant import Variant
 from service.core.volume import Grid, Volume
 from service.core.water_fat import check_water_and_fat, is_fat
 from service.dicom.identity import ObjectIdentity, Written
@@ -43,6 +46,7 @@ from service.inference.card import Card, read_card
 from service.inference.segmenter import Segmentation, Segmenter
 from service.inference.sliding import load_segmenter
 from service.pipeline.inputs import Images, Inputs, inputs_section, pair_check, read_images, why_not_eligible
+from service.pipeline.job import JobBefore, Past
 from service.pipeline.publish import OBJECT_NAMES, PICTURE_NAMES, write_objects
 from service.pipeline.references import read_norms, read_policy
 
@@ -62,8 +66,10 @@ class Workshop:
     policy: Policy
     #: Name of the institution that appears in the objects; may be empty.
     institution: str = ""
-    #: Whether flag texts appear in the objects (finding.json always has them).
-    flags: bool = True
+    #: How the objects are made (finding.json is one for all); the first is the one that pages show.
+    variants: tuple[Variant, ...] = (Variant(),)
+    #: Whether a presentation state with the outlines is made too.
+    gsps: bool = False
     software: str = f"myoscreen {service.__version__}"
 
     @property
@@ -92,7 +98,8 @@ def build_workshop(
     precision: str = "",
     threads: int = 0,
     institution: str = "",
-    flags: bool = True,
+    variants: tuple[Variant, ...] = (Variant(),),
+    gsps: bool = False,
 ) -> Workshop:
     """Load the network, the norms and the policy; raises a ServiceError naming what is wrong."""
     card = read_card(models_dir / Path(model).name)
@@ -101,12 +108,13 @@ def build_workshop(
         norms=read_norms(models_dir, norms),
         policy=read_policy(models_dir, policy),
         institution=institution,
-        flags=flags,
+        variants=variants,
+        gsps=gsps,
     )
 
 
 def analyse_inputs(
-    inputs: Inputs, workshop: Workshop, *, at: datetime, out: Path, supersedes: str | None = None
+    inputs: Inputs, workshop: Workshop, *, at: datetime, out: Path, past: Past | None = None
 ) -> Result:
     """Analyse one input set and write finding.json and, where there is a result, its objects into ``out``.
 
@@ -115,7 +123,10 @@ def analyse_inputs(
     """
     remove_former_result(out)
     clock = _Clock()
-    finding = blank_finding(inputs, workshop, supersedes)
+    past = past or Past()
+    finding = blank_finding(inputs, workshop)
+    older = past.superseded(finding.as_dict())
+    finding = replace(finding, supersedes=older.get(workshop.variants[0].name, older.get("")))
     reasons = why_not_eligible(inputs, workshop.card)
     if reasons:
         return _finish(replace(finding, status="not_eligible", reasons=reasons), (), clock, out)
@@ -128,6 +139,7 @@ def analyse_inputs(
             segmentation = workshop.segmenter.segment(images.shown(workshop.card))
         with clock("measure"):
             finding, mask = _measure(finding, inputs.first.facts, images, segmentation, workshop)
+            finding = replace(finding, change=_change(finding, past.before, workshop.card))
     except NotEligible as error:
         return _finish(replace(finding, status="not_eligible", reasons=(error.reason,)), (), clock, out)
     except (UnreadableSeries, NotAssessable) as error:
@@ -135,7 +147,7 @@ def analyse_inputs(
     with clock("objects"):
         volume = images.volume if images is not None else None
         finding, written = _write(
-            inputs, finding, volume=volume, mask=mask, workshop=workshop, at=at, out=out
+            inputs, finding, volume=volume, mask=mask, workshop=workshop, at=at, older=older, out=out
         )
     return _finish(finding, written, clock, out)
 
@@ -148,6 +160,7 @@ def _write(
     mask: Mask | None,
     workshop: Workshop,
     at: datetime,
+    older: Mapping[str, str],
     out: Path,
 ) -> tuple[Finding, tuple[Written, ...]]:
     """The objects of the finding; where no segmentation can be placed, those of the withheld result."""
@@ -160,7 +173,9 @@ def _write(
             mask=mask,
             identity=_identity(inputs, finding, workshop, at),
             norms=workshop.norms,
-            flags=workshop.flags,
+            variants=workshop.variants,
+            gsps=workshop.gsps,
+            older=older,
             out=out,
         )
 
@@ -322,7 +337,18 @@ def _definition(card: Card, method: str | None) -> Definition:
     )
 
 
-def blank_finding(inputs: Inputs, workshop: Workshop, supersedes: str | None) -> Finding:
+def _change(finding: Finding, before: Sequence[JobBefore], card: Card) -> Change | None:
+    """The newest earlier finding of the person that is like this one, beside it."""
+    alone = finding.definition is not None and finding.definition.fat_method != water_fat.METHOD
+    repeats = card.repeatability.get(finding.series.contrast) if finding.series and alone else None
+    spread = None
+    if repeats is not None:
+        spread = Spread(sd={"imat_fraction": repeats.imat_fraction_sd}, cv={"lmm_ml": repeats.lmm_cv})
+    earlier = (read_earlier(each.finding, days=each.days) for each in before)
+    return next((change for each in earlier if (change := compare(finding, each, spread))), None)
+
+
+def blank_finding(inputs: Inputs, workshop: Workshop) -> Finding:
     """The finding before anything was measured."""
     facts, card = inputs.first.facts, workshop.card
     return Finding(
@@ -357,7 +383,6 @@ def blank_finding(inputs: Inputs, workshop: Workshop, supersedes: str | None) ->
         norms=tuple(f"{table.reference} ({table.status})" for table in workshop.norms),
         policy=workshop.policy.reference,
         software=workshop.software,
-        supersedes=supersedes,
     )
 
 

@@ -24,7 +24,7 @@ from service.pipeline.analyse import (
     write_finding,
 )
 from service.pipeline.inputs import Inputs, input_digest, unreadable_digest
-from service.pipeline.job import Job, JobReport, Outcome
+from service.pipeline.job import Job, Outcome, Past
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def attempt(job: Job, workshop: Workshop) -> Outcome:
             # Study times in headers are local times, so the objects say the installation's own.
             at=job.at.astimezone(),
             out=job.out,
-            supersedes=_superseded_report(job.earlier, digest),
+            past=Past(input_digest=digest, reports=job.earlier, before=job.before),
         )
     files.settle(job.out)
     return Outcome(
@@ -108,13 +108,3 @@ def _unreadable(seen: Scan, workshop: Workshop, out: Path) -> Result:
     finding = finding_without_images(reasons or (nothing,), workshop, policy=workshop.policy.reference)
     write_finding(finding, out)
     return Result(finding=finding)
-
-
-def _superseded_report(earlier: JobReport | None, digest: str) -> str | None:
-    """The SR that this result takes the place of because its images changed.
-
-    A rerun on the same images repeats what the earlier run said, so that it can be found identical.
-    """
-    if earlier is None:
-        return None
-    return earlier.report_uid if earlier.input_digest != digest else earlier.supersedes

@@ -192,7 +192,7 @@ def _is_done(inputs: Inputs, folder: Path, workshop: Workshop) -> bool:
         same_software = found["software"] == workshop.software
     except (OSError, ValueError, TypeError, KeyError):
         return False
-    expected = blank_finding(inputs, workshop, None).as_dict()
+    expected = blank_finding(inputs, workshop).as_dict()
     roles, slices = list(expected["series"]["inputs"]), expected["series"]["slices"]
     same_way = [roles, slices, expected["model"], list(expected["norms"]), expected["policy"]]
     return whole and same_software and made == same_way

@@ -11,6 +11,7 @@ from typing import Literal
 from service.core.answers import Answer
 from service.core.circuit import DEFAULT_TERMS, CircuitState, CircuitTerms
 from service.core.status import DeliveryState, OutputKind
+from service.core.variant import Variant
 from service.db import circuits, deliveries, ledger, people
 from service.db.deliveries import Parcel
 from service.db.session import Session, Sessions
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _RANDOM = secrets.SystemRandom()
 
+USUAL = Variant()
 Confirm = Literal["none", "commitment", "query"]
 
 #: What to say where a peer gave no status.
@@ -45,8 +47,8 @@ class Destination:
     name: str
     address: Address | WebAddress
     outputs: tuple[OutputKind, ...]
-    #: Whether flag texts may reach this peer.
-    flags: bool = False
+    #: How the objects for it are made.
+    variant: Variant = USUAL
     #: How the peer is asked afterwards whether it has what it was sent.
     confirm: Confirm = "none"
     #: Results on their way to it at a time.
@@ -135,7 +137,9 @@ def _send(parcels: Sequence[Parcel], destination: Destination, home: Path) -> _S
             by_uid = dicomweb.store(list(zip(uids, paths, strict=True)), destination.address)
             answers = [by_uid.get(uid, not_tried) for uid in uids]
         else:
-            outcomes = {outcome.path: outcome for outcome in scu.store(paths, destination.address)}
+            whole = destination.variant.fallback is not None
+            found = scu.store(paths, destination.address, whole=whole)
+            outcomes = {outcome.path: outcome for outcome in found}
             answers = [outcomes.get(path, not_tried) for path in paths]
     except DeliveryError as error:
         log.warning("peer_unreachable", extra={"peer": destination.name, "code": error.reason.code})
@@ -178,6 +182,8 @@ def _record(
             states.append(
                 _unsent(session, parcel, answer, reason, away_until=away_until, terms=terms, now=now)
             )
+        if "context_refused" in codes:
+            _fall_back(session, analysis_id, destination, now=now)
         report = Report(
             sent=sent,
             retried=states.count(DeliveryState.PENDING),
@@ -198,6 +204,22 @@ def _record(
             now=now,
         )
     return report
+
+
+def _fall_back(session: Session, analysis_id: int, destination: Destination, *, now: datetime) -> None:
+    """Give a peer that refuses its variant the plainer one instead, of this result and of all further ones.
+
+    The whole set changes, because the report names the segmentation.
+    """
+    plainer = destination.variant.fallback
+    if plainer is None or not circuits.note_fallback(session, destination.name, now=now):
+        return
+    rows = deliveries.outputs_of(session, analysis_id, plainer.name)
+    kinds = [kind for kind in destination.outputs if kind in rows]
+    deliveries.give_up(session, analysis_id, peer=destination.name, variant=destination.variant.name)
+    new = deliveries.plan(session, rows, peer=destination.name, kinds=kinds, now=now)
+    detail: dict[str, object] = {"peer": destination.name, "variant": plainer.name, "objects": len(new)}
+    note(session, "variant_refused", analysis_id, ok=False, detail=detail, now=now)
 
 
 def _note_peer(

@@ -3,7 +3,9 @@
 Light on purpose: the worker describes jobs without loading what they are done with.
 """
 
-from collections.abc import Callable
+import hashlib
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,11 +36,22 @@ class JobInput:
 
 @dataclass(frozen=True, kw_only=True)
 class JobReport:
-    """An older version of the analysis that had an SR: its images, that SR, and the one before it."""
+    """An older version of the analysis that had an SR."""
 
     input_digest: str
-    report_uid: str
-    supersedes: str | None
+    #: What made it, as ``made_by`` tells.
+    made_by: str
+    #: SOP instance UID of its SR by variant.
+    report_uids: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobBefore:
+    """A finding of an earlier study of the same person."""
+
+    finding: dict[str, Any]
+    #: Between the two studies.
+    days: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +66,10 @@ class Job:
     receiving: bool
     #: The time in the objects, with its time zone.
     at: datetime
-    #: The newest older version with a report, if there is one.
-    earlier: JobReport | None
+    #: Older versions with a report, newest first.
+    earlier: tuple[JobReport, ...] = ()
+    #: Findings of earlier studies of the same person, newest first.
+    before: tuple[JobBefore, ...] = ()
     #: Folder of this attempt alone.
     out: Path
 
@@ -65,14 +80,14 @@ class Job:
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> "Job":
         """The job that ``as_dict`` wrote."""
-        earlier = content["earlier"]
         return cls(
             **{
                 **content,
                 "images": tuple(JobImage(**item) for item in content["images"]),
                 "inputs": tuple(JobInput(**item) for item in content["inputs"]),
                 "at": datetime.fromisoformat(content["at"]),
-                "earlier": JobReport(**earlier) if earlier else None,
+                "earlier": tuple(JobReport(**item) for item in content["earlier"]),
+                "before": tuple(JobBefore(**item) for item in content["before"]),
                 "out": Path(content["out"]),
             }
         )
@@ -99,7 +114,14 @@ class Outcome:
     def from_dict(cls, content: dict[str, Any], *, out: Path) -> "Outcome":
         """The outcome that ``as_dict`` wrote; its files lie directly in ``out``, whatever it says."""
         written = tuple(
-            Written(**{**item, "kind": OutputKind(item["kind"]), "path": out / Path(item["path"]).name})
+            Written(
+                **{
+                    **item,
+                    "kind": OutputKind(item["kind"]),
+                    "path": out / Path(item["path"]).name,
+                    "variants": tuple(item["variants"]),
+                }
+            )
             for item in content["written"]
         )
         return cls(**{**content, "written": written})
@@ -107,6 +129,35 @@ class Outcome:
 
 #: Does a job, giving up with LeaseLost once the second argument says that nobody wants it any more.
 Perform = Callable[[Job, Callable[[], bool]], Outcome]
+
+
+def made_by(finding: Mapping[str, Any]) -> str:
+    """What shapes a report beside its images: another value stands for another report."""
+    model = finding.get("model") or {}
+    definition = finding.get("definition") or {}
+    parts = [model.get(name) for name in ("sha256", "provider", "precision")]
+    parts += [definition.get("id"), definition.get("version")]
+    parts += [finding.get("policy"), finding.get("software"), *(finding.get("norms") or ())]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """What was said before of the same images, and of the same person."""
+
+    input_digest: str = ""
+    reports: tuple[JobReport, ...] = ()
+    before: tuple[JobBefore, ...] = ()
+
+    def superseded(self, finding: Mapping[str, Any]) -> dict[str, str]:
+        """The SR by variant that this finding's takes the place of; empty where there is none.
+
+        It is the newest of other images, or made otherwise. A rerun that is made alike repeats what the
+        earlier run said, so that it can be found identical.
+        """
+        mine = (self.input_digest, made_by(finding))
+        others = (report for report in self.reports if (report.input_digest, report.made_by) != mine)
+        return dict(next((report.report_uids for report in others), {}))
 
 
 def trouble(error: Exception) -> Reason:

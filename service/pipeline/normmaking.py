@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from service.core.lms import Knot, z_score
-from service.core.normfit_check import Group, Judgement, ScoredPeople, judge
+from service.core.lms import Knot, sampling_se, z_score
+from service.core.normfit_check import Z90, Group, Judgement, ScoredPeople, judge
 from service.core.normfit_cohort import Admitted, ReferencePerson, Scope, scope_of
 from service.core.normfit_table import FOLDS, FittedNorm, Plan, fit_norm
 from service.core.normtable import NormTable
@@ -88,6 +88,7 @@ def try_table(table: NormTable, people: Sequence[ReferencePerson], left_out: Map
     """Score the people whom the table fits and judge the scores; raises NormMismatch where there are none."""
     counted = Counter(left_out)
     kept: list[tuple[float, str, float, float]] = []
+    errors: list[list[float]] = []
     for person in people:
         knot, why = _knot_for(table, person)
         if knot is None or person.value is None or person.age_years is None:
@@ -95,11 +96,14 @@ def try_table(table: NormTable, people: Sequence[ReferencePerson], left_out: Map
             continue
         value = table.adjusted(person.value, height_m=person.height_m, scanner=person.scanner)
         kept.append((z_score(value, knot), str(person.sex), person.age_years, value))
+        errors.append([sampling_se(z, knot, table.effective_n) for z in (0.0, Z90, 2.0)])
     if not kept:
         told = ", ".join(f"{count} {why}" for why, count in counted.items())
         raise NormMismatch(f"The table fits nobody of this cohort ({told}).", reason="cohort_too_small")
     z, sexes, ages, values = zip(*kept, strict=True)
-    scored = ScoredPeople(z=np.array(z), sexes=sexes, ages=np.array(ages), values=np.array(values))
+    scored = ScoredPeople(
+        z=np.array(z), sexes=sexes, ages=np.array(ages), values=np.array(values), errors=np.array(errors)
+    )
     return Trial(scored=scored, judgement=judge(scored), left_out=dict(counted))
 
 

@@ -1,21 +1,25 @@
 """From a finding to its objects and pictures: what radiologists and auditors open."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.core.finding import Finding
+from service.core.language import IN
 from service.core.mask import Mask
 from service.core.norms import NormTable, value_at
+from service.core.status import OutputKind
+from service.core.variant import Variant
 from service.core.volume import Volume
 from service.dicom.capture import write_capture
-from service.dicom.identity import ObjectIdentity, Written
+from service.dicom.gsps import write_gsps
+from service.dicom.identity import ObjectIdentity, Reference, Written, fingerprint, own_reference
 from service.dicom.pdf import write_pdf
 from service.dicom.seg import write_seg
-from service.dicom.sr import write_sr
+from service.dicom.sr import class_uid, write_sr
 from service.pictures.content import Banner
 from service.pictures.figures import ReferenceCurve
 from service.pictures.overlay import make_panels, png
@@ -43,45 +47,131 @@ def write_objects(
     mask: Mask | None,
     identity: ObjectIdentity,
     norms: tuple[NormTable, ...],
-    flags: bool,
+    variants: tuple[Variant, ...] = (Variant(),),
+    gsps: bool = False,
+    older: Mapping[str, str] | None = None,
     out: Path,
 ) -> tuple[Written, ...]:
     """Write the objects and pictures of a measured or not assessable finding into ``out``.
 
-    Without ``flags`` the objects carry the scores and no flag texts; finding.json has them anyway.
+    The first variant has the plain file names, and its report is the one that the pages show; the files of
+    the others carry their names. A segmentation is written once for all that take it. ``older`` are the
+    reports, by variant, that these take the place of.
     """
-    stack = inputs.first
-    shown = finding if flags else replace(finding, flags=())
-    banner = _banner(inputs)
-    panels = make_panels(volume, mask) if volume is not None else ()
-    seg = None
-    if mask is not None and finding.model is not None and finding.definition is not None:
-        seg = write_seg(
-            stack,
-            mask,
-            model=finding.model,
-            definition=finding.definition,
-            identity=identity,
-            path=out / "seg.dcm",
-        )
-    capture = write_capture(
-        stack, summary_image(shown, banner, panels), identity=identity, path=out / "capture.dcm"
+    making = _Making(
+        inputs=inputs,
+        finding=finding,
+        volume=volume,
+        mask=mask,
+        identity=identity,
+        norms=norms,
+        older=older or {},
+        out=out,
     )
+    written: list[Written] = []
+    drawn: dict[tuple[OutputKind, object], int] = {}
+    for number, variant in enumerate(variants):
+        suffix = f".{variant.name}" if number else ""
+        for kind, key, make in _shared(making, variant, gsps=gsps):
+            place = drawn.setdefault((kind, key), len(written))
+            if place == len(written):
+                written.append(make(suffix))
+            written[place] = replace(written[place], variants=(*written[place].variants, variant.name))
+        drawing = drawn.get((OutputKind.SEG, variant.shape))
+        seg = None if drawing is None else written[drawing]
+        written += [replace(each, variants=(variant.name,)) for each in _own(making, variant, seg, suffix)]
+    _write_pictures(volume, mask, draw_charts(finding, _curves(finding, norms)), out)
+    return tuple(written)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Making:
+    """What every object of one finding is made from."""
+
+    inputs: Inputs
+    finding: Finding
+    volume: Volume | None
+    mask: Mask | None
+    identity: ObjectIdentity
+    norms: tuple[NormTable, ...]
+    older: Mapping[str, str]
+    out: Path
+
+    def named(self, variant: Variant) -> ObjectIdentity:
+        """The identity of the objects of one variant; that of the usual one is the finding's own."""
+        if variant == Variant():
+            return self.identity
+        digest = fingerprint(self.identity.report_digest, variant.name)
+        return replace(self.identity, report_digest=digest)
+
+    def predecessor(self, variant: Variant) -> Reference | None:
+        """The report of this variant that the new one takes the place of."""
+        report = self.older.get(variant.name)
+        if report is None:
+            return None
+        study = self.inputs.first.facts.study_uid
+        return own_reference(study, class_uid(variant.sr_class), report)
+
+
+def _shared(
+    making: _Making, variant: Variant, *, gsps: bool
+) -> Iterator[tuple[OutputKind, object, Callable[[str], Written]]]:
+    """Objects that several variants have alike: kind, what tells them apart, and how one is made."""
+    mask, model, definition = making.mask, making.finding.model, making.finding.definition
+    if mask is None or model is None or definition is None:
+        return
+
+    def seg(suffix: str) -> Written:
+        return write_seg(
+            making.inputs.first,
+            mask,
+            model=model,
+            definition=definition,
+            identity=making.identity,
+            path=making.out / f"seg{suffix}.dcm",
+            encoding=variant.encoding,
+            compressed=variant.encoding == "labelmap",
+        )
+
+    def outlines(suffix: str) -> Written:
+        path = making.out / f"gsps{suffix}.dcm"
+        identity = making.named(Variant(language=variant.language))
+        words = IN[variant.language]
+        return write_gsps(making.inputs.first, mask, identity=identity, path=path, words=words)
+
+    yield OutputKind.SEG, variant.shape, seg
+    if gsps:
+        yield OutputKind.GSPS, variant.language, outlines
+
+
+def _own(making: _Making, variant: Variant, seg: Written | None, suffix: str) -> tuple[Written, ...]:
+    """Report, capture and document of one variant."""
+    words = IN[variant.language]
+    stack, out = making.inputs.first, making.out
+    identity = making.named(variant)
+    shown = making.finding if variant.flags else replace(making.finding, flags=())
+    banner = _banner(making.inputs)
+    panels = make_panels(making.volume, making.mask, words=words) if making.volume is not None else ()
+    picture = summary_image(shown, banner, panels, words)
+    capture = write_capture(stack, picture, identity=identity, path=out / f"capture{suffix}.dcm")
     sr = write_sr(
         stack,
         shown,
         seg=seg,
         others=(capture,),
-        further=() if inputs.fat is None else (inputs.fat,),
+        further=() if making.inputs.fat is None else (making.inputs.fat,),
         identity=identity,
-        path=out / "sr.dcm",
+        path=out / f"sr{suffix}.dcm",
+        predecessor=making.predecessor(variant),
+        sr_class=variant.sr_class,
+        form=variant.sr_form,
+        mask=making.mask,
+        words=words,
     )
-    charts = draw_charts(finding, _curves(finding, norms))
-    pdf = report_pdf(shown, banner, panels, charts=charts)
-    (out / "report.pdf").write_bytes(pdf)
-    document = write_pdf(stack, pdf, sr=sr, identity=identity, path=out / "report.dcm")
-    _write_pictures(volume, mask, charts, out)
-    return (*((seg,) if seg is not None else ()), sr, capture, document)
+    charts = draw_charts(making.finding, _curves(making.finding, making.norms), words)
+    pdf = report_pdf(shown, banner, panels, charts=charts, words=words)
+    (out / f"report{suffix}.pdf").write_bytes(pdf)
+    return sr, capture, write_pdf(stack, pdf, sr=sr, identity=identity, path=out / f"report{suffix}.dcm")
 
 
 def _write_pictures(

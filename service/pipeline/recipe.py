@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service.core.variant import Variant
+
 if TYPE_CHECKING:
     from service.pipeline.analyse import Workshop
 
@@ -20,7 +22,8 @@ class WorkshopRecipe:
     precision: str
     threads: int
     institution: str
-    flags: bool
+    variants: tuple[Variant, ...] = (Variant(),)
+    gsps: bool = False
 
     def __call__(self) -> "Workshop":
         """Build it; raises a ServiceError naming what is wrong."""
@@ -36,7 +39,8 @@ class WorkshopRecipe:
             precision=self.precision,
             threads=self.threads,
             institution=self.institution,
-            flags=self.flags,
+            variants=self.variants,
+            gsps=self.gsps,
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -47,4 +51,6 @@ class WorkshopRecipe:
     def from_dict(cls, content: dict[str, Any]) -> "WorkshopRecipe":
         """The recipe that ``as_dict`` wrote."""
         lists = {name: tuple(content[name]) for name in ("norms", "providers")}
-        return cls(**{**content, **lists, "models_dir": Path(content["models_dir"])})
+        variants = tuple(Variant(**variant) for variant in content["variants"])
+        folder = Path(content["models_dir"])
+        return cls(**{**content, **lists, "variants": variants, "models_dir": folder})

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from service.core.status import AnalysisState, OutputKind
-from service.db import deliveries, ledger, people, queries
+from service.db import circuits, deliveries, ledger, people, priors, queries
 from service.db.deliveries import OutputFacts
 from service.db.queries import Claim
 from service.db.session import Session, Sessions, reading
@@ -21,7 +21,17 @@ from service.dicom.spool import Spool
 from service.errors import LeaseLost, Reason, WorkerEnds
 from service.pipeline.deliver import Destination
 from service.pipeline.heartbeat import Heartbeat
-from service.pipeline.job import Job, JobImage, JobInput, JobReport, Outcome, Perform, trouble
+from service.pipeline.job import (
+    Job,
+    JobBefore,
+    JobImage,
+    JobInput,
+    JobReport,
+    Outcome,
+    Perform,
+    made_by,
+    trouble,
+)
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +41,8 @@ SENT = {
     AnalysisState.NOT_ASSESSABLE: frozenset({OutputKind.SR, OutputKind.SC}),
     AnalysisState.NOT_ELIGIBLE: frozenset[OutputKind](),
 }
+#: Between two attempts at one analysis, however many there were (chosen by us, as between deliveries).
+LONGEST_WAIT = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +56,7 @@ class Terms:
 
     def wait(self, attempt: int) -> timedelta:
         """Time after this attempt."""
-        return self.retry_after * float(2 ** (attempt - 1))
+        return min(self.retry_after * float(2 ** min(attempt - 1, 30)), LONGEST_WAIT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,10 +125,11 @@ def _job(sessions: Sessions, claim: Claim, bench: Bench, out: Path) -> Job:
     with reading(sessions) as session:
         images = ledger.series_paths(session, [item.series_id for item in claim.inputs])
         earlier = queries.earlier_results(session, claim)
+        before = priors.earlier_findings(session, claim.analysis_id)
     reports = (
-        JobReport(input_digest=item.input_digest, report_uid=item.report_uid, supersedes=item.supersedes)
+        JobReport(input_digest=item.input_digest, made_by=made_by(item.finding), report_uids=item.report_uids)
         for item in earlier
-        if item.report_uid is not None
+        if item.report_uids
     )
     return Job(
         analysis_id=claim.analysis_id,
@@ -130,7 +143,8 @@ def _job(sessions: Sessions, claim: Claim, bench: Bench, out: Path) -> Job:
         input_digest=claim.input_digest,
         receiving=any(item.receiving for item in claim.inputs),
         at=claim.object_time,
-        earlier=next(reports, None),
+        earlier=tuple(reports),
+        before=tuple(JobBefore(finding=finding, days=days) for finding, days in before),
         out=out,
     )
 
@@ -152,12 +166,12 @@ def _publish(
     row = _row(outcome, finding, state, str(out.relative_to(bench.home)))
     with sessions.begin() as session:
         queries.save_finding(session, claim, row, now=now)
-        rows = deliveries.add_outputs(
+        deliveries.add_outputs(
             session, claim.analysis_id, [_output(item, bench.home) for item in outcome.written]
         )
         uids = frozenset(item.sop_instance_uid for item in outcome.written)
         _take_place(session, claim, uids, now=now)
-        planned = _plan(session, claim, state, rows, bench, now=now)
+        planned = _plan(session, claim, state, bench, now=now)
         people.record(
             session,
             at=now,
@@ -203,6 +217,7 @@ def _output(written: Written, home: Path) -> OutputFacts:
         path=str(written.path.relative_to(home)),
         sha256=written.sha256,
         size=written.size,
+        variants=written.variants,
     )
 
 
@@ -223,7 +238,6 @@ def _plan(
     session: Session,
     claim: Claim,
     state: AnalysisState,
-    rows: dict[str, int],
     bench: Bench,
     *,
     now: datetime,
@@ -232,6 +246,10 @@ def _plan(
     planned = []
     for destination in bench.destinations:
         kinds = [kind for kind in destination.outputs if kind in SENT[state]]
+        variant = destination.variant
+        if variant.fallback is not None and circuits.falls_back(session, destination.name):
+            variant = variant.fallback
+        rows = deliveries.outputs_of(session, claim.analysis_id, variant.name)
         new = deliveries.plan(session, rows, peer=destination.name, kinds=kinds, now=now)
         if new:
             detail = {"peer": destination.name, "objects": len(new)}

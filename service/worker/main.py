@@ -29,6 +29,7 @@ from service.wire.dicomweb import WebAddress
 from service.worker import embedded
 from service.worker.celery_app import make_app
 from service.worker.keeper import COMMAND, Keeper, Limits
+from service.worker.peers import variant_of
 from service.worker.tasks import Work, register
 
 log = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ def make_work(settings: Settings, sessions: Sessions, perform: Perform) -> Work:
                 confirming=tuple(peer.name for peer in destinations(settings) if peer.confirm != "none"),
                 circuit=delivery_terms.circuit,
                 waits=Waits(
-                    analysis=RETRY_AFTER * float(2 ** (settings.max_attempts - 1)),
+                    analysis=run.LONGEST_WAIT,
                     delivery=max(delivery_terms.backoff_max, delivery_terms.circuit.probe_max),
                 ),
             ),
@@ -161,7 +162,7 @@ def destinations(settings: Settings) -> tuple[Destination, ...]:
             name=peer.name,
             address=_address(peer, settings),
             outputs=tuple(OutputKind(kind) for kind in peer.outputs),
-            flags=peer.flags,
+            variant=variant_of(peer),
             confirm=peer.confirm,
             lanes=peer.lanes,
         )

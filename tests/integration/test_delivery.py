@@ -5,15 +5,17 @@ import threading
 from datetime import timedelta
 
 import pytest
-from pydicom.uid import SecondaryCaptureImageStorage
+from pydicom.uid import SecondaryCaptureImageStorage, SegmentationStorage
 from pynetdicom import evt
 
 from service.core.status import OutputKind
-from service.db import queries
+from service.core.variant import Variant
+from service.db import circuits, queries
+from service.db.session import reading
 from service.dicom import scu
 from service.errors import PeerUnreachable
 from service.pipeline import deliver
-from tests.make.outbox import TERMS, sqlite_outbox
+from tests.make.outbox import LABEL_MAP, TERMS, sqlite_outbox
 from tests.make.peers import deaf_after, fake_peer
 from tests.make.received import NOW, encoded
 
@@ -250,3 +252,32 @@ def test_data_is_sent_without_waiting_for_more(outbox, result, monkeypatch):
 def _options(association):
     stream = association.dul.socket.socket
     return stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), stream.gettimeout()
+
+
+PACKED = Variant(flags=False, encoding="labelmap")
+
+
+def test_a_peer_that_refuses_the_label_map_gets_the_whole_set_in_binary_from_then_on(outbox):
+    """Nothing of the first set is left behind: its report names the segmentation that was refused."""
+    result = outbox.add_variants("en-labelmap", "en")
+    peer = fake_peer()
+    gets = peer.destination(variant=PACKED)
+    with peer.listening(classes=[SecondaryCaptureImageStorage, SegmentationStorage]):
+        outbox.send(result, gets)
+        assert peer.uids() == []
+        outbox.send(result, gets)
+    assert peer.uids() == ["1.9.12.1", "1.9.13.2"]
+    codes = [code for _, _, code in outbox.states()]
+    assert codes == ["context_refused", "other_variant", None, None]
+    assert outbox.audited("variant_refused")[0].detail["variant"] == "en"
+    with reading(outbox.sessions) as db:
+        assert circuits.falls_back(db, "pacs")
+
+
+def test_a_peer_that_takes_the_label_map_gets_no_other(outbox):
+    result = outbox.add_variants("en-labelmap", "en")
+    peer = fake_peer()
+    with peer.listening(classes=[SecondaryCaptureImageStorage, SegmentationStorage, LABEL_MAP]):
+        outbox.send(result, peer.destination(variant=PACKED))
+        assert outbox.send(result, peer.destination(variant=PACKED)) is None
+    assert peer.uids() == ["1.9.10.1", "1.9.11.2"]

@@ -119,3 +119,22 @@ def test_a_usual_image_needs_two_statements(sessions, spool, tmp_path):
     )
     intake.record_instance(sessions, spool, second, now=NOW)
     assert [word for word in statements if word != "BEGIN"] == ["INSERT", "UPDATE"]
+
+
+def test_receivers_side_by_side_neither_lose_nor_block_each_other(sessions, spool, tmp_path):
+    images = [
+        received(spool, path)
+        for series in range(1, 5)
+        for path in mr_series(tmp_path / str(series), series=series, positions=range(0, 40, 4))
+    ]
+    recorders = [intake.Recorder(sessions, spool) for _ in range(2)]
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [
+            pool.submit(recorder.record, image)
+            for pair in zip(images, images[::-1], strict=True)
+            for recorder, image in zip(recorders, pair, strict=True)
+        ]
+        assert [one.exception(60) for one in waiting] == [None] * 80
+    assert counts(sessions) == [1, 4, 40]
+    with reading(sessions) as db:
+        assert ledger.counters(db) == {"instance_duplicates": 40}

@@ -289,3 +289,8 @@ def test_a_failed_attempt_leaves_no_files(world, ready):
     world.use(broken)
     world.run(ready)
     assert list((world.home / "results" / str(ready)).iterdir()) == []
+
+
+def test_the_wait_between_attempts_doubles_up_to_a_bound():
+    terms = run.Terms(max_attempts=100, retry_after=timedelta(seconds=5), beat_seconds=1)
+    assert [terms.wait(attempt).seconds for attempt in (1, 2, 3, 8, 9, 100)] == [5, 10, 20, 640, 900, 900]

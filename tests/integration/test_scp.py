@@ -100,8 +100,8 @@ def test_success_is_said_after_the_file_is_synced_and_the_row_is_committed(open_
     monkeypatch.setattr(pdu, "command_data", note("answer", pdu.command_data))
     (path,) = mr_series(tmp_path / "in", positions=[0.0])
     send(door, path)
-    # The file; the new sub-folder's name; the file's name; the row; the answer.
-    assert order == ["fsync", "fsync", "rename", "fsync", "row", "answer"]
+    # The file; its name; the row; the answer.
+    assert order == ["fsync", "rename", "fsync", "row", "answer"]
 
 
 @pytest.mark.parametrize(

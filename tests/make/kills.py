@@ -123,7 +123,11 @@ class House:
     def settle(self, *, seconds: float = 120) -> None:
         """Wait until nothing waits any more, and demand that everything is as it must be."""
         try:
-            wait_for("rest", lambda: at_rest(self.sessions, self.sender.promised), seconds=seconds)
+            wait_for(
+                "rest",
+                lambda: self.tend() == 0 and at_rest(self.sessions, self.sender.promised),
+                seconds=seconds,
+            )
         except AssertionError as error:
             raise AssertionError(f"{error}: {self.look()}\n{self.service.logs()}") from None
         found = self.look()

@@ -270,7 +270,7 @@ def _measured(
     analysis.finding = make_finding(imat=imat, flag=state).as_dict()
     analysis.flagged = raised
     analysis.timings = {"read": 0.8, "segment": 31.25, "measure": 0.4, "write": 4.1}
-    outputs = _publish(session, home, analysis, kinds=tuple(OutputKind))
+    outputs = _publish(session, home, analysis, kinds=tuple(SOP_CLASSES))
     if delivered:
         for output in outputs:
             sent = at + timedelta(seconds=50)

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -34,6 +35,10 @@ CONFIRM = confirm.Terms(delivery=TERMS, patience=timedelta(hours=1), attempts=2)
 #: Longer than any wait before a circuit opens.
 LATER = TERMS.backoff_max
 CLASSES = {OutputKind.SEG: SegmentationStorage, OutputKind.SC: SecondaryCaptureImageStorage}
+
+
+#: Label Map Segmentation Storage.
+LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
 
 
 class Outbox:
@@ -68,10 +73,26 @@ class Outbox:
                 deliveries.plan(session, rows, peer=peer, kinds=tuple(CLASSES), now=NOW)
         return made
 
+    def add_variants(self, *names: str, peer: str = "pacs") -> int:
+        """A result whose objects were made in each of these variants; the first waits for the peer."""
+        made = self.add(peers=())
+        outputs: list[deliveries.OutputFacts] = []
+        for name in names:
+            for place, kind in enumerate(CLASSES, 1):
+                packed = kind is OutputKind.SEG and "labelmap" in name
+                changes = {"SOPClassUID": LABEL_MAP} if packed else {}
+                facts = self._object(made, kind, f"1.9.{len(outputs) + 10}.{place}", **changes)
+                outputs.append(replace(facts, variants=(name,)))
+        with self.sessions.begin() as session:
+            deliveries.add_outputs(session, made, outputs)
+            rows = deliveries.outputs_of(session, made, names[0])
+            deliveries.plan(session, rows, peer=peer, kinds=tuple(CLASSES), now=NOW)
+        return made
+
     def _object(self, analysis_id: int, kind: OutputKind, uid: str, **changes: Any) -> deliveries.OutputFacts:
         path = save(
-            mr_slice(SOPClassUID=CLASSES[kind], SOPInstanceUID=uid, **changes),
-            self.home / "results" / str(analysis_id) / f"{kind}.dcm",
+            mr_slice(**{"SOPClassUID": CLASSES[kind], "SOPInstanceUID": uid, **changes}),
+            self.home / "results" / str(analysis_id) / f"{kind}{uid}.dcm",
         )
         self.paths[analysis_id, kind] = path
         sop_class, _ = scu.file_uids(path) or ("", "")

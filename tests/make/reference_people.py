@@ -61,7 +61,7 @@ def cohort(
     exponent: float = 0.0,
     ages: tuple[float, float] = (20.0, 80.0),
 ) -> list[ReferencePerson]:
-    """So many women and as many men; ``shifts`` move log values of each scanner, ``exponent`` is that of height."""
+    """So many women and men; ``shifts`` move log values of each scanner, ``exponent`` is that of height."""
     people = []
     for sex, truth in TRUTHS.items():
         age, z, scanner = rng.uniform(*ages, n), rng.standard_normal(n), rng.integers(len(shifts), size=n)

@@ -14,6 +14,7 @@ from service.core.finding import (
     Flag,
     Measures,
     ModelSection,
+    NormFacts,
     PersonSection,
     ProfilePoint,
     QualityCheck,
@@ -24,9 +25,11 @@ from service.core.finding import (
 from service.core.mask import Label, Mask
 from service.core.volume import Grid, Volume
 from service.dicom.capture import write_capture
+from service.dicom.gsps import write_gsps
 from service.dicom.identity import ObjectIdentity, Written
 from service.dicom.pdf import write_pdf
 from service.dicom.phantom import paraspinal_phantom
+from service.dicom.rejection import write_rejection_note, write_withdrawal_sr
 from service.dicom.seg import write_seg
 from service.dicom.series import Stack, read_volume, scan
 from service.dicom.sr import write_sr
@@ -45,6 +48,36 @@ MODEL = ModelSection(
 )
 DEFINITION = Definition(
     id="label-share", version="3", network="paraspinal", boundary_rule="fascia", fat_method="network"
+)
+#: What a score carries of its table; mean and SD are those of a lognormal with this M and S.
+NORM_FACTS = NormFacts(
+    title="Invented values",
+    sha256="ab" * 32,
+    citation="Nobody 2026",
+    definitions=("label-share@3",),
+    networks=("paraspinal@1.2.0",),
+    fat_methods=(),
+    contrasts=("t2_tse",),
+    regions=("lumbar",),
+    coverage_mm=None,
+    population="none",
+    people="Nobody",
+    ancestry="no ancestry",
+    scanner="no scanner",
+    n=200,
+    n_of_sex=100,
+    sex="F",
+    age_range_years=(20.0, 90.0),
+    observed_ages_years=(25.0, 80.0),
+    height_exponent=None,
+    scanner_shift=None,
+    adjusted_value=0.21,
+    l=0.0,
+    m=0.15,
+    s=0.25,
+    mean=0.154763,
+    sd=0.039302,
+    interval_holds=("norm_sampling", "measurement"),
 )
 BANNER = Banner(
     patient_name="Muster^Erika",
@@ -140,6 +173,7 @@ def finding(mask: Mask, **changes: Any) -> Finding:
                 percentile_ci95=(72.6, 98.6),
                 norm="demonstration@1",
                 norm_status="demonstration",
+                norm_facts=NORM_FACTS,
             ),
             Score(
                 measure="lmm_height_index_ml_m2",
@@ -259,32 +293,72 @@ def _profile(mask: Mask) -> tuple[ProfilePoint, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Objects:
-    """The four objects of one finding."""
+    """Every kind of object of one finding, and what takes it back."""
 
     seg: Written
+    label_map: Written
     sr: Written
+    planar: Written
     capture: Written
     pdf: Written
+    outlines: Written
+    note: Written
+    withdrawal: Written
 
     @property
     def all(self) -> tuple[Written, ...]:
         """In the order in which they are made."""
+        return (*self.results, self.label_map, self.planar, self.outlines, self.note, self.withdrawal)
+
+    @property
+    def results(self) -> tuple[Written, ...]:
+        """The set that a peer gets without further wishes."""
         return (self.seg, self.capture, self.sr, self.pdf)
+
+    @property
+    def known_to_dciodvfy(self) -> tuple[Written, ...]:
+        """All but the label map, whose class is younger than the validator."""
+        return tuple(each for each in self.all if each is not self.label_map)
 
 
 def write_objects(made: World, out: Path, identity: ObjectIdentity = IDENTITY) -> Objects:
-    """Write all four objects of the measured finding."""
+    """Write all objects of the measured finding, and of its withdrawal."""
 
     out.mkdir(parents=True, exist_ok=True)
     told = finding(made.mask)
     panels = make_panels(made.volume, made.mask)
-    seg = write_seg(
-        made.stack, made.mask, model=MODEL, definition=DEFINITION, identity=identity, path=out / "seg.dcm"
-    )
+
+    def draw(name: str, **how: Any) -> Written:
+        given = {"model": MODEL, "definition": DEFINITION, "identity": identity}
+        return write_seg(made.stack, made.mask, **given, path=out / name, **how)
+
+    seg = draw("seg.dcm")
     capture = write_capture(
         made.stack, summary_image(told, BANNER, panels), identity=identity, path=out / "capture.dcm"
     )
-    sr = write_sr(made.stack, told, seg=seg, others=[capture], identity=identity, path=out / "sr.dcm")
+
+    def report(name: str, **how: Any) -> Written:
+        given = {"seg": seg, "others": [capture], "identity": identity}
+        return write_sr(made.stack, told, **given, path=out / name, **how)
+
+    sr = report("sr.dcm")
     page = report_pdf(told, BANNER, panels)
     pdf = write_pdf(made.stack, page, sr=sr, identity=identity, path=out / "report.dcm")
-    return Objects(seg=seg, sr=sr, capture=capture, pdf=pdf)
+    gone = [each.path for each in (seg, sr, capture, pdf)]
+    return Objects(
+        seg=seg,
+        label_map=draw("label_map.dcm", encoding="labelmap", compressed=True),
+        sr=sr,
+        planar=report("planar.dcm", form="planar", mask=made.mask),
+        capture=capture,
+        pdf=pdf,
+        outlines=write_gsps(made.stack, made.mask, identity=identity, path=out / "gsps.dcm"),
+        note=write_rejection_note(gone, reason="wrong_drawing", identity=identity, path=out / "note.dcm"),
+        withdrawal=write_withdrawal_sr(
+            sr.path,
+            reason="wrong_drawing",
+            software="myoscreen 0.1.0",
+            identity=identity,
+            path=out / "withdrawal.dcm",
+        ),
+    )

@@ -17,11 +17,12 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from service import files, logs
 from service.core.finding import Output, SeriesSection
 from service.core.status import OutputKind
+from service.core.variant import Variant
 from service.dicom.identity import Written, uid
 from service.pipeline import attempt
 from service.pipeline.analyse import Result
 from service.pipeline.inputs import Inputs
-from service.pipeline.job import Job, Outcome, Perform
+from service.pipeline.job import Job, Outcome, Past, Perform
 from service.worker import runner
 from tests.make.ledger import make_finding
 from tests.make.series import mr_slice, save
@@ -37,7 +38,7 @@ WORKSHOP: Any = SimpleNamespace(
 )
 
 
-def analyse(inputs: Inputs, _workshop: Any, *, at: Any, out: Path, supersedes: str | None = None) -> Result:
+def analyse(inputs: Inputs, _workshop: Any, *, at: Any, out: Path, past: Past) -> Result:
     """Write one capture whose identifier depends on the images and the time, as real ones do."""
     facts = inputs.first.facts
     uids = [each for _, stack in inputs.stacks for each in stack.facts.sop_instance_uids]
@@ -61,13 +62,15 @@ def analyse(inputs: Inputs, _workshop: Any, *, at: Any, out: Path, supersedes: s
         path=path,
         sha256=files.sha256_of(path),
         size=path.stat().st_size,
+        variants=(Variant().name,),
     )
     finding = make_finding(imat=0.2)
     section = finding.series
     assert isinstance(section, SeriesSection)
     section = replace(section, series_uid=facts.series_uid, study_uid=facts.study_uid)
     outputs = (Output(kind="SC", sop_instance_uid=sop, path="capture.dcm"),)
-    finding = replace(finding, series=section, supersedes=supersedes, outputs=outputs)
+    finding = replace(finding, series=section, outputs=outputs)
+    finding = replace(finding, supersedes=past.superseded(finding.as_dict()).get(Variant().name))
     return Result(finding=finding, written=(written,), seconds={"network": 0.0})
 
 

@@ -17,6 +17,7 @@ from service.core.norms import (
     z_per_unit,
     z_score,
 )
+from service.core.quality import check_age
 from service.core.series import Person
 from service.errors import NormMismatch
 from tests.make.facts import DEFINITION, PEOPLE, facts, norm
@@ -275,6 +276,16 @@ def test_knots_are_interpolated_linearly():
 def test_a_table_that_would_score_wrongly_is_refused(changes):
     with pytest.raises(NormMismatch):
         norm(**changes)
+
+
+@pytest.mark.parametrize(
+    ("age", "stated", "noted"),
+    [(60.4, 60.0, False), (60.4, 59.0, False), (60.4, 45.0, True), (None, 45.0, False), (60.4, None, False)],
+)
+def test_ages_that_disagree_are_a_note_of_quality(age, stated, noted):
+    checks = check_age(Person(age_years=age, stated_age_years=stated, sex="F"))
+    assert [check.check for check in checks] == ["age_agrees"] * noted
+    assert all("45.0; the dates were used" in check.detail for check in checks)
 
 
 def test_a_table_of_a_signal_fraction_needs_no_network_and_a_phantom_table_no_coverage():

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from service.dicom.contrast import read_contrast
 from service.dicom.demographics import parse_date, read_person
 from service.dicom.headers import Attributes
-from service.dicom.kinds import is_derived, is_localizer, read_region
+from service.dicom.kinds import is_derived, is_localizer, read_region, read_scanner
 from service.dicom.moments import newest_time
 from service.dicom.series import scan
 from tests.make.series import mr_series, mr_slice
@@ -125,6 +125,25 @@ def test_the_region_is_named_only_where_an_attribute_names_it(changes: dict[str,
 )
 def test_derived_means_reformatted_projected_or_subtracted(image_type: list[str], derived: bool) -> None:
     assert is_derived(attributes(ImageType=image_type)) is derived
+
+
+@pytest.mark.parametrize(
+    ("maker", "model", "field", "scanner"),
+    [
+        ("SIEMENS", "Avanto_fit", "1.5", "SIEMENS Avanto_fit 1.5 T"),
+        ("Siemens Healthineers", "Avanto_fit", "1.494", "SIEMENS Avanto_fit 1.5 T"),
+        ("GE MEDICAL SYSTEMS", "Signa  HDxt", "30000", "GE Signa HDxt 3.0 T"),
+        ("Philips", "Ingenia", None, ""),
+        ("Philips", "", "3", ""),
+        ("", "Ingenia", "3", ""),
+        ("Philips", "Ingenia", "-3", ""),
+    ],
+)
+def test_a_scanner_is_named_by_maker_model_and_field(
+    maker: str, model: str, field: str | None, scanner: str
+) -> None:
+    found = attributes(Manufacturer=maker, ManufacturerModelName=model, MagneticFieldStrength=field)
+    assert read_scanner(found) == scanner
 
 
 def test_localizers_are_known_by_type_or_name() -> None:

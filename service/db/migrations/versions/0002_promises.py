@@ -28,6 +28,10 @@ def upgrade() -> None:
     op.create_index(
         "ix_deliveries_peer_state_next_at", "deliveries", ["peer", "state", "next_at"], unique=False
     )
+    with op.batch_alter_table("outputs") as table:
+        table.add_column(sa.Column("variants", sa.String(length=255), server_default="", nullable=False))
+        table.drop_constraint("uq_outputs_analysis_id", type_="unique")
+        table.create_unique_constraint("uq_outputs_analysis_id", ["analysis_id", "sop_instance_uid"])
     op.create_table(
         "peer_circuits",
         sa.Column("peer", sa.String(length=64), nullable=False),
@@ -37,6 +41,7 @@ def upgrade() -> None:
         sa.Column("reason_code", sa.String(length=64), nullable=True),
         sa.Column("reason_text", sa.Text(), nullable=True),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("fallback", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.PrimaryKeyConstraint("peer", name=op.f("pk_peer_circuits")),
     )
     op.create_table(
@@ -51,12 +56,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("study_id", name=op.f("pk_legal_holds")),
     )
     op.add_column("rejected_callers", sa.Column("tls_subject", sa.String(length=256), nullable=True))
+    op.create_index(op.f("ix_studies_patient_id"), "studies", ["patient_id"], unique=False)
     op.add_column("series", sa.Column("pixels_purged_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("analyses", sa.Column("results_purged_at", sa.DateTime(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
     """Go back to the revision before; what these columns said is lost, nothing else is."""
+    further = "SELECT id FROM outputs WHERE id NOT IN (SELECT MIN(id) FROM outputs GROUP BY analysis_id, kind)"
+    op.execute(f"DELETE FROM deliveries WHERE output_id IN ({further})")
+    op.execute(f"DELETE FROM outputs WHERE id IN ({further})")
+    with op.batch_alter_table("outputs") as table:
+        table.drop_constraint("uq_outputs_analysis_id", type_="unique")
+        table.create_unique_constraint("uq_outputs_analysis_id", ["analysis_id", "kind"])
+        table.drop_column("variants")
+    op.drop_index(op.f("ix_studies_patient_id"), table_name="studies")
     op.drop_column("analyses", "results_purged_at")
     op.drop_column("series", "pixels_purged_at")
     op.drop_column("rejected_callers", "tls_subject")
