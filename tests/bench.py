@@ -28,6 +28,7 @@ from service.inference.providers import CPU
 from service.inference.segmenter import OnnxSegmenter
 from service.pipeline.references import bundled_models_dir
 from tests.bench_ingest import ingest
+from tests.bench_objects import objects
 from tests.make.running import RunningService, free_port, running_service, wait_for
 from tests.make.tools import storescu
 
@@ -45,7 +46,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path, help="also write the figures here")
-    parts = {"network": network, "memory": memory, "turnaround": turnaround, "ingest": ingest}
+    parts = {
+        "network": network,
+        "memory": memory,
+        "turnaround": turnaround,
+        "ingest": ingest,
+        "objects": objects,
+    }
     parser.add_argument("--only", choices=parts, action="append", help="this part; repeatable")
     arguments = parser.parse_args()
     figures: dict[str, float] = {}

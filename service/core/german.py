@@ -90,6 +90,18 @@ GERMAN: Final[dict[str, str]] = {
         "{failed} von {count} Qualitätsprüfungen nicht bestanden: {names}"
     ),
     " [{low} to {high}]": " [{low} bis {high}]",
+    "Against the study {days} days earlier:": "Gegenüber der Studie {days} Tage zuvor:",
+    "{measure} {then} to {now} {unit} ({moved})": "{measure} {then} auf {now} {unit} ({moved})",
+    "more than the smallest detectable change by simulated repeats": (
+        "mehr als die kleinste nachweisbare Änderung nach simulierten Wiederholungen"
+    ),
+    "no more than the smallest detectable change by simulated repeats": (
+        "nicht mehr als die kleinste nachweisbare Änderung nach simulierten Wiederholungen"
+    ),
+    "whether this is more than the error of measurement is not known": (
+        "ob das mehr ist als der Messfehler, ist nicht bekannt"
+    ),
+    "Change": "Veränderung",
     # pictures
     "Patient": "Patient",
     "ID": "ID",
@@ -226,6 +238,8 @@ GERMAN: Final[dict[str, str]] = {
     "check:mirror_agreement": "Übereinstimmung mit dem Spiegelbild",
     "check:water_fat_swap": "Wasser und Fett nicht vertauscht",
     "check:dixon_pair": "Dixon-Paar",
+    "check:age_agrees": "Alter stimmig",
+    "reason:age_agrees": "PatientAge und das Alter nach den Daten widersprechen sich.",
     "check:fat_separated": "Fett vom Muskel getrennt",
     "check:looks_like_axial_spine": "sieht aus wie ein axiales Bild des Rückens",
     "check:predicted_dice": "vorhergesagte Überlappung (Dice)",

@@ -70,9 +70,9 @@ def _flag(rule: FlagRule, score: Score | None, sex: str | None) -> Flag:
         state = "indeterminate"
     else:
         state = "not_raised"
-    if state == "raised" and score.norm_status == PROVISIONAL:
-        limit = _limit(rule)
-        text = f"Indeterminate: the reference table is provisional (z {score.z:+.2f}, limit {limit})."
+    doubt = _doubt(score)
+    if state == "raised" and doubt is not None:
+        text = f"Indeterminate: {doubt} (z {score.z:+.2f}, limit {_limit(rule)})."
         return Flag(code=rule.code, state="indeterminate", text=text)
     return Flag(code=rule.code, state=state, text=_sentence(rule, score.z, state))
 
@@ -85,6 +85,15 @@ def _sentence(rule: FlagRule, z: float, state: FlagState) -> str:
     if state == "indeterminate":
         return f"Indeterminate: the interval of z {z:+.2f} spans the limit ({limit})."
     return f"Not raised (z {z:+.2f}, limit {limit}). This is no statement about risk."
+
+
+def _doubt(score: Score) -> str | None:
+    """Why nothing may be raised of a score, however far it lies from the limit."""
+    if score.norm_status == PROVISIONAL:
+        return "the reference table is provisional"
+    if score.norm_facts is not None and "measurement" not in score.norm_facts.interval_holds:
+        return "the error of measurement is not known"
+    return None
 
 
 def _limit(rule: FlagRule) -> str:

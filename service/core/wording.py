@@ -6,7 +6,17 @@ called the absence of risk.
 
 from typing import Final
 
-from service.core.finding import FlagState, Quadrant, QualityCheck, Score, ScoreState, SeriesSection
+from service.core.finding import (
+    Change,
+    ChangeState,
+    Difference,
+    FlagState,
+    Quadrant,
+    QualityCheck,
+    Score,
+    ScoreState,
+    SeriesSection,
+)
 from service.core.language import ENGLISH, Words
 from service.core.series import Contrast, Role
 
@@ -63,6 +73,11 @@ FLAG_NAMES: Final[dict[str, str]] = {
     "imat_high": "Intermuscular fat above the reference range",
     "fsf_high": "Signal fat fraction above the reference range",
     "lmm_low": "Lean muscle below the reference range",
+}
+CHANGE_STATES: Final[dict[ChangeState, str]] = {
+    "beyond_repeatability": "more than the smallest detectable change by simulated repeats",
+    "within_repeatability": "no more than the smallest detectable change by simulated repeats",
+    "repeatability_not_known": "whether this is more than the error of measurement is not known",
 }
 QUADRANTS: Final[dict[Quadrant, str]] = {
     "high_imat_low_lmm": "IMAT in the highest and LMM in the lowest quarter of the reference table",
@@ -128,6 +143,37 @@ def reference_sentence(score: Score, words: Words = ENGLISH) -> str:
         status = words(NORM_STATUSES.get(score.norm_status, score.norm_status))
     norm = score.norm or words("not named")
     return words("reference table {norm} ({status})", norm=norm, status=status)
+
+
+def change_sentences(change: Change | None, words: Words = ENGLISH) -> list[str]:
+    """What became of the same muscles since an earlier study, beside the error of measurement."""
+    if change is None:
+        return []
+    return [words("Against the study {days} days earlier:", days=change.days)] + [
+        _difference(each, words) for each in change.measures
+    ]
+
+
+def _difference(each: Difference, words: Words) -> str:
+    unit = MEASURE_NAMES.get(each.measure, ("", each.unit))[1]
+    factor = 100.0 if each.measure in SHARES else 1.0
+    then, now, moved = (
+        words.number(value * factor, form)
+        for value, form in ((each.earlier, ".1f"), (each.value, ".1f"), (each.difference, "+.1f"))
+    )
+    said = words(
+        "{measure} {then} to {now} {unit} ({moved})",
+        measure=measure_name(each.measure, words),
+        then=then,
+        now=now,
+        unit=unit,
+        moved=moved,
+    )
+    state = words(CHANGE_STATES[each.state])
+    if each.smallest_detectable is None:
+        return f"{said}; {state}."
+    limit = words.number(each.smallest_detectable * factor, ".1f")
+    return f"{said}; {state} ({limit})."
 
 
 def quality_sentence(checks: tuple[QualityCheck, ...], words: Words = ENGLISH) -> str:

@@ -171,6 +171,7 @@ def _sentences(finding: Finding, words: Words) -> list[str]:
         said.append(f"{name}: {wording.score_sentence(score, words)}.")
     if finding.quadrant is not None:
         said.append(words("Pattern: {pattern}.", pattern=words(wording.QUADRANTS[finding.quadrant])))
+    said += wording.change_sentences(finding.change, words)
     said.append(f"{wording.quality_sentence(finding.quality, words)}.")
     said += [check.detail for check in finding.quality if check.check == "dixon_pair"]
     said += _provenance(finding, words)

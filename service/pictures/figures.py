@@ -1,7 +1,7 @@
 """Curves: the muscles along the spine, and one person beside a reference table."""
 
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -69,6 +69,7 @@ def reference_figure(
 ) -> Rgb:
     """The norm's median and 5th and 95th percentile by age, and this person's value with its interval."""
     factor = 100.0 if score.measure in wording.SHARES else 1.0
+    score = _adjusted(score)
     figure, axes = _empty(size_px, scale)
     age = np.array(curve.age_years)
     low, middle, high = (np.array(line) * factor for line in (curve.p5, curve.p50, curve.p95))
@@ -90,6 +91,16 @@ def reference_figure(
     axes.set_ylim(0, 1.12 * max(shown))
     axes.legend(facecolor="white", framealpha=0.8, edgecolor="none", fontsize=7.5, loc="lower right")
     return _pixels(figure)
+
+
+def _adjusted(score: Score) -> Score:
+    """The score with the value that was compared: without the effects of height and scanner."""
+    facts = score.norm_facts
+    if facts is None or not score.value:
+        return score
+    share = facts.adjusted_value / score.value
+    bounds = score.value_ci95 and (score.value_ci95[0] * share, score.value_ci95[1] * share)
+    return replace(score, value=facts.adjusted_value, value_ci95=bounds or None)
 
 
 def _draw_person(axes: Axes, score: Score, age_years: float, factor: float, words: Words) -> None:

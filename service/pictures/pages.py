@@ -102,6 +102,9 @@ def _story(
         story += _pictures(panels)
         story += _measures(finding, words)
         story += _comparison(finding, words)
+    changes = wording.change_sentences(finding.change, words)
+    if changes:
+        story += _section(words("Change"), [" ".join(changes)])
     story += _flags_and_quality(finding, words)
     if charts:
         story += _charts(charts, words)

@@ -218,6 +218,10 @@ def _draw_comparison(sheet: _Sheet, finding: Finding, words: Words, *, below: in
         top = sheet.paragraph((left, top, right, bottom), sentence, size=13, colour=QUIET) + 5
     pattern = words("Pattern: {pattern}.", pattern=content.pattern_line(finding, words))
     top = sheet.paragraph((left, top, right, bottom), pattern, size=13)
+    changes = wording.change_sentences(finding.change, words)
+    if changes and top < bottom - 80:
+        top = sheet.heading((left, top + 8), words("Change"), right)
+        top = sheet.paragraph((left, top, right, bottom - 60), " ".join(changes), size=12)
     if finding.flags and top < bottom - 60:
         top = sheet.heading((left, top + 8), words("Flags"), right)
         for name, state in content.flag_lines(finding, words):

@@ -17,11 +17,12 @@ KNOWN_ERRORS = (
     ('[Row 7] IMAGE (121191,DCM,"Referenced Segment")', "Missing conditional content item"),
     ('[Row 10] SCOORD3D (121231,DCM,"Volume Surface")', "Missing conditional content item"),
     # It takes what TID 310 and 311 put below a number for the wildcard rows of TID 1419 and 300.
-    ("NUM */[Row 6] CODE *", "expected HAS CONCEPT MOD - found HAS PROPERTIES"),
-    ("NUM */[Row 13] NUM *", "expected INFERRED FROM - found HAS PROPERTIES"),
-    ("NUM */[Row 14] NUM *", "expected INFERRED FROM - found HAS PROPERTIES"),
-    ("NUM */[Row 5] CODE *", "expected HAS CONCEPT MOD - found HAS PROPERTIES"),
-    ("NUM */[Row 12] NUM *", "expected INFERRED FROM - found HAS PROPERTIES"),
+    ("[Row 5] NUM */[Row 6] CODE *", "expected HAS CONCEPT MOD - found HAS PROPERTIES"),
+    ("[Row 5] NUM */[Row 13] NUM *", "expected INFERRED FROM - found HAS PROPERTIES"),
+    ("[Row 5] NUM */[Row 14] NUM *", "expected INFERRED FROM - found HAS PROPERTIES"),
+    ("[Row 1] NUM */[Row 2] CODE *", "expected HAS CONCEPT MOD - found HAS PROPERTIES"),
+    ("[Row 1] NUM */[Row 9] NUM *", "expected INFERRED FROM - found HAS PROPERTIES"),
+    ("[Row 1] NUM */[Row 10] NUM *", "expected INFERRED FROM - found HAS PROPERTIES"),
 )
 KNOWN_WARNINGS = (
     # Newer editions write these words in lower case.

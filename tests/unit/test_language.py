@@ -10,6 +10,7 @@ import pytest
 from service.core import wording
 from service.core.german import GERMAN
 from service.core.language import ENGLISH, GERMAN_WORDS
+from service.dicom import codes, rejection
 from service.pictures import content
 from tests.make.facts import scored
 
@@ -22,6 +23,9 @@ TABLES = (
     wording.FLAG_NAMES.values(),
     wording.QUADRANTS.values(),
     wording.CONTRASTS.values(),
+    wording.CHANGE_STATES.values(),
+    [code.meaning for code in codes.WITHDRAWAL_REASON_OF.values()],
+    [rejection.WITHDRAWAL],
     wording.LIMITS,
     [wording.TITLE, wording.BANNER, wording.UNVERIFIED, wording.DISCLAIMER, wording.NO_MEASUREMENT],
     [line for line in content.HEADLINES.values() if line],
@@ -69,7 +73,7 @@ def test_every_reason_and_check_of_the_reference_page_has_its_german():
     page = (ROOT / "docs" / "reference" / "errors.md").read_text("utf-8")
     parts = page.split("\n## ")
     wanted = [part for part in parts if part.startswith(("Reasons: no trust", "Reasons: content that"))]
-    codes = set(re.findall(r"^\| `(\w+)`", "\n".join(wanted), re.M)) - {"dixon_pair"}
+    codes = set(re.findall(r"^\| `(\w+)`", "\n".join(wanted), re.M)) - {"dixon_pair", "age_agrees"}
     assert len(codes) > 35
     assert {code for code in codes if f"reason:{code}" not in GERMAN} == set()
 

@@ -59,7 +59,7 @@ def test_the_imat_is_compared_where_the_contrast_tells_it(answers, monkeypatch):
     fat = np.zeros((2, 40, 50), bool)
     fat[:, :, 10] = True
     fat[0, 19] = True
-    monkeypatch.setattr(modelbench, "separate_fat", lambda _image, inside, *_rest: inside & fat)
+    monkeypatch.setattr(modelbench, "fat_of_stack", lambda _volume, inside, *_rest: inside & fat)
     trial = try_pair(CARD, PAIR, [specimen("t2_tse")], repeats=1, threads=1)
     assert trial.imat_difference_points == pytest.approx(100 * (39 / 400 - 19 / 380))
 

@@ -4,6 +4,7 @@ import pytest
 
 from service.core.risk import FlagRule, Policy, quadrant, raise_flags
 from tests.make.facts import scored
+from tests.make.results import NORM_FACTS
 
 HIGH = FlagRule(
     code="imat_high",
@@ -44,6 +45,15 @@ def test_a_provisional_table_raises_no_flag():
     assert states(0.0, 0.0, status="provisional") == ["not_raised", "not_raised"]
     text = raise_flags((scored("fat", 3.0),), POLICY, sex="M")[0].text
     assert text == "Indeterminate: the reference table is provisional (z +3.00, limit z above +1.00)."
+
+
+def test_an_interval_without_the_error_of_measurement_raises_no_flag():
+    facts = replace(NORM_FACTS, interval_holds=("norm_sampling",))
+    score = replace(scored("fat", 3.0), norm_status="published", norm_facts=facts)
+    (flag, _) = raise_flags((score,), POLICY, sex="M")
+    assert (flag.state, "error of measurement is not known" in flag.text) == ("indeterminate", True)
+    known = replace(score, norm_facts=NORM_FACTS)
+    assert raise_flags((known,), POLICY, sex="M")[0].state == "raised"
 
 
 def test_no_score_gives_no_flag_and_says_why():

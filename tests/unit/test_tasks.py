@@ -2,6 +2,7 @@ import threading
 from pathlib import Path
 
 from service.core.status import OutputKind
+from service.core.variant import Variant
 from service.db.leases import Lease
 from service.dicom.scu import Address, StoreOutcome
 from service.dicom.spool import file_head
@@ -135,6 +136,7 @@ def test_a_peer_by_dicomweb_is_a_destination_with_everything_that_was_set():
             answer_seconds=7,
         ),
         outputs=(OutputKind.SR,),
+        variant=Variant(flags=False),
         confirm="query",
         lanes=3,
     )
@@ -152,6 +154,7 @@ def test_only_peers_with_outputs_are_delivered_to():
             name="pacs",
             address=Address(host="h", port=104, ae_title="B", calling_ae="MYOSCREEN"),
             outputs=(OutputKind.SEG, OutputKind.PDF),
+            variant=Variant(flags=False),
         ),
     )
 
