@@ -177,11 +177,11 @@ class Settings(BaseSettings):
     max_attempts: int = Field(default=3, ge=1)
     #: Analyses that one worker process runs at a time.
     analysis_slots: int = Field(default=1, ge=1)
-    #: The process that works on an analysis is ended after this long. Chosen by us: a series of 200 slices
-    #: takes a few minutes on two processor cores.
+    #: The process that works on an analysis is ended after this long. Chosen by us: the network takes 15 s for
+    #: 200 slices of 320 x 260 on two processor cores (`make bench`); this is a hundred times that.
     analysis_deadline_seconds: float = Field(default=1800.0, gt=0)
-    #: ... or when it holds more memory than this (MiB, the network included). Chosen by us: the largest
-    #: stack that is read at all (2^28 voxels) needs about 6 GiB, a usual series below 1.
+    #: ... or when it holds more memory than this (MiB, the network included). Chosen by us: the same series
+    #: held 1.03 GB (`make bench`); this is eight times that.
     analysis_memory_mb: int = Field(default=8192, ge=256)
     delivery_attempts: int = Field(default=20, ge=1)
     delivery_backoff_seconds: float = Field(default=5.0, gt=0)

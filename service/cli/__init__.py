@@ -25,6 +25,7 @@ COMMANDS = {
     "norms": "norms",
     "model": "references",
     **dict.fromkeys(("backup", "restore", "purge", "hold"), "keeping"),
+    "withdraw": "withdrawal",
     "analyse": "analyse",
     "demo": "demo",
     "doctor": "doctor",

@@ -279,7 +279,6 @@ GERMAN: Final[dict[str, str]] = {
     "reason:bad_frame_count": "Die Zahl der Bilder weicht von der Beschreibung ab.",
     "reason:no_positions": "Der Stapel hat keine Schichtlagen.",
     "reason:duplicate_positions": "Schichtlagen nehmen nicht zu.",
-    "reason:positions_differ": "Die Quellbilder liegen nicht dort, wo die Schichten der Maske liegen.",
     "reason:several_multiframe_objects": "Ein Stapel liegt in mehreren Multiframe-Objekten.",
     "reason:shape_mismatch": "Bilder eines Stapels haben verschiedene Größe.",
     "reason:truncated_pixels": "Die Datei endet mitten in ihren Pixeln.",

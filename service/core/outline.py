@@ -16,9 +16,14 @@ def outlines(inside: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:
     hole, so ``enclosed`` gives the exact number of pixels. Pixels that touch at a corner only have a line
     each. The last corner is not the first one again.
     """
-    ways = _ways(np.pad(inside, 1))
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if not rows.size:
+        return ()
+    # Most of an image is outside; only the part with the area is walked over.
+    ways = _ways(np.pad(inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1))
+    corner = np.array([rows[0], columns[0]], dtype=np.float64)
     starts = sorted(vertex for vertex, directions in ways.items() if 0 in directions)
-    return tuple(_follow(ways, start) for start in starts if 0 in ways[start])
+    return tuple(corner + _follow(ways, start) for start in starts if 0 in ways[start])
 
 
 def largest_outline(inside: NDArray[np.bool_]) -> NDArray[np.float64]:

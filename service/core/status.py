@@ -1,6 +1,7 @@
 """The states that a series, an analysis and a delivery can be in."""
 
 from enum import StrEnum
+from typing import Final, Literal, get_args
 
 
 class SeriesState(StrEnum):
@@ -65,6 +66,11 @@ class DeliveryState(StrEnum):
     CONFIRMED = "confirmed"
     #: Given up; a person can retry it.
     DEAD = "dead"
+
+
+#: Why a person takes a result back.
+WithdrawalReason = Literal["wrong_drawing", "wrong_patient", "wrong_images", "software_fault", "other"]
+WITHDRAWAL_REASONS: Final[tuple[WithdrawalReason, ...]] = get_args(WithdrawalReason)
 
 
 class OutputKind(StrEnum):

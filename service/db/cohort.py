@@ -66,6 +66,6 @@ def _statement(measure: str) -> Select[Any]:
             finding["quality"].label("quality"),
         )
         .join(Study, Study.id == Analysis.study_id)
-        .where(Analysis.state == AnalysisState.MEASURED)
+        .where(Analysis.state == AnalysisState.MEASURED, Analysis.withdrawn_at.is_(None))
         .order_by(Analysis.id)
     )

@@ -11,7 +11,7 @@ from service.core.answers import NOT_COMMITTED
 from service.core.circuit import DEFAULT_TERMS, CircuitTerms
 from service.core.status import DeliveryState
 from service.db import circuits
-from service.db.deliveries import SUPERSEDED, is_current
+from service.db.deliveries import why_not_current
 from service.db.tables import Delivery, Output
 from service.errors import Reason
 
@@ -187,10 +187,10 @@ def mark_missing(
     )
     if delivery is None:
         return None
-    if not is_current(session, delivery_id):
-        reason = SUPERSEDED
+    gone = why_not_current(session, delivery_id)
+    reason = gone or reason
     delivery.failures += 1
-    again = reason is not SUPERSEDED and delivery.failures < limit
+    again = gone is None and delivery.failures < limit
     delivery.state = DeliveryState.PENDING if again else DeliveryState.DEAD
     delivery.next_at = next_at if again else None
     delivery.dimse_status = status

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, select, tuple_, update
+from sqlalchemy import ColumnElement, exists, or_, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
 from service.core.circuit import DEFAULT_TERMS, CircuitTerms
@@ -20,6 +20,7 @@ OTHER_VARIANT = Reason(
     "other_variant", "The peer refused an object of this set; it gets the set in a plainer form."
 )
 SUPERSEDED = Reason("superseded", "A newer result took the place of this one before it was sent.")
+WITHDRAWN = Reason("withdrawn", "The result is withdrawn, so this object is sent no more.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,8 @@ class OutputFacts:
     size: int
     #: Names of the variants that it belongs to.
     variants: tuple[str, ...] = ()
+    #: It is no part of the result, but tells that the result is withdrawn.
+    withdrawal: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,8 @@ class Parcel:
     sop_instance_uid: str
     #: Relative to HOME.
     path: str
+    #: It tells that the result is withdrawn.
+    withdrawal: bool = False
 
 
 def add_outputs(session: Session, analysis_id: int, outputs: Sequence[OutputFacts]) -> dict[str, int]:
@@ -65,7 +70,7 @@ def outputs_of(session: Session, analysis_id: int, variant: str) -> dict[str, in
     """Row ids, by kind, of the objects of a result that belong to one variant."""
     rows = session.execute(
         select(Output.kind, Output.id, Output.variants)
-        .where(Output.analysis_id == analysis_id)
+        .where(Output.analysis_id == analysis_id, Output.withdrawal.is_(False))
         .order_by(Output.id)
     )
     return {row.kind: row.id for row in rows if variant in row.variants.split()}
@@ -130,20 +135,40 @@ def plan(
 
 
 def _is_current() -> ColumnElement[bool]:
-    """Whether the output of the statement, or the same object in another result, is superseded by none."""
+    """Whether a result that is neither superseded nor withdrawn has the object of the statement.
+
+    What tells that a result is withdrawn goes out in any case, whatever came after that result.
+    """
     same, owner = aliased(Output), aliased(Analysis)
-    return exists(
+    in_use = exists(
         select(same.id)
         .join(owner, same.analysis_id == owner.id)
-        .where(same.sop_instance_uid == Output.sop_instance_uid, owner.state != AnalysisState.SUPERSEDED)
+        .where(
+            same.sop_instance_uid == Output.sop_instance_uid,
+            owner.state != AnalysisState.SUPERSEDED,
+            owner.withdrawn_at.is_(None),
+        )
         .correlate(Output)
     )
+    return or_(Output.withdrawal.is_(True), in_use)
 
 
 def drop_unsent(session: Session, analysis_ids: Sequence[int], *, now: datetime) -> None:
     """Give up what superseded results still had to send, except objects that a current result has too."""
     if not analysis_ids:
         return
+    _drop(session, analysis_ids, SUPERSEDED)
+    for analysis_id in analysis_ids:
+        add_event(session, "unsent_dropped", at=now, analysis_id=analysis_id)
+
+
+def drop_withdrawn(session: Session, analysis_id: int) -> None:
+    """Give up what a withdrawn result still had to send, under whichever version it waits."""
+    _drop(session, [analysis_id], WITHDRAWN)
+
+
+def _drop(session: Session, analysis_ids: Sequence[int], reason: Reason) -> None:
+    """Give up what waits of the objects of these results, and is in no current one."""
     theirs = aliased(Output)
     uids = select(theirs.sop_instance_uid).where(theirs.analysis_id.in_(analysis_ids))
     stale = select(Output.id).where(Output.sop_instance_uid.in_(uids), ~_is_current())
@@ -153,13 +178,11 @@ def drop_unsent(session: Session, analysis_ids: Sequence[int], *, now: datetime)
         .values(
             state=DeliveryState.DEAD,
             next_at=None,
-            error_code=SUPERSEDED.code,
-            error_text=SUPERSEDED.text,
+            error_code=reason.code,
+            error_text=reason.text,
         )
         .execution_options(synchronize_session=False)
     )
-    for analysis_id in analysis_ids:
-        add_event(session, "unsent_dropped", at=now, analysis_id=analysis_id)
 
 
 def due(
@@ -244,7 +267,14 @@ def claim_deliveries(
         return []
     circuits.begin(session, peer, admitted)
     rows = session.execute(
-        select(Delivery.id, Delivery.attempts, Delivery.failures, Output.sop_instance_uid, Output.path)
+        select(
+            Delivery.id,
+            Delivery.attempts,
+            Delivery.failures,
+            Output.sop_instance_uid,
+            Output.path,
+            Output.withdrawal,
+        )
         .join(Output)
         .where(Delivery.id.in_(ids))
         .order_by(Delivery.failures, Output.id)
@@ -256,6 +286,7 @@ def claim_deliveries(
             failures=row.failures,
             sop_instance_uid=row.sop_instance_uid,
             path=row.path,
+            withdrawal=row.withdrawal,
         )
         for row in rows
     ]
@@ -318,17 +349,17 @@ def mark_retry(
     next_at: datetime,
     limit: int | None = None,
 ) -> DeliveryState | None:
-    """It did not arrive, and is tried again at ``next_at`` unless a newer result took its place.
+    """It did not arrive, and is tried again at ``next_at`` unless its result is superseded or withdrawn.
 
     With a ``limit`` this counts against the object, which is given up when it failed so often. Returns what
     became of it, or None if it is held no longer.
     """
-    if not is_current(session, lease.id):
-        dead = mark_dead(session, lease, status=status, reason=SUPERSEDED)
-        return DeliveryState.DEAD if dead else None
+    gone = why_not_current(session, lease.id)
     failures = session.execute(select(Delivery.failures).where(Delivery.id == lease.id)).scalar_one()
     failures += limit is not None
     state = DeliveryState.DEAD if limit is not None and failures >= limit else DeliveryState.PENDING
+    if gone is not None:
+        state, reason = DeliveryState.DEAD, gone
     held = _settle(
         session,
         lease,
@@ -342,10 +373,11 @@ def mark_retry(
     return state if held else None
 
 
-def is_current(session: Session, delivery_id: int) -> bool:
-    """Whether a current result has the object of this delivery; no result of it is superseded meanwhile.
+def why_not_current(session: Session, delivery_id: int) -> Reason | None:
+    """Why no current result has the object of this delivery, None where one has; that stays so meanwhile.
 
-    The lock makes this and a newer result that is being published take turns, so that one sees the other.
+    The lock makes this and a newer result that is being published, or a withdrawal, take turns, so that one
+    sees the other.
     """
     uid = select(Output.sop_instance_uid).join(Delivery).where(Delivery.id == delivery_id).scalar_subquery()
     session.execute(
@@ -355,7 +387,15 @@ def is_current(session: Session, delivery_id: int) -> bool:
         .with_for_update(read=True, of=Analysis)
     ).all()
     current = select(Output.id).join(Delivery).where(Delivery.id == delivery_id, _is_current())
-    return session.execute(current).scalar_one_or_none() is not None
+    if session.execute(current).scalar_one_or_none() is not None:
+        return None
+    withdrawn = (
+        select(Analysis.id)
+        .join(Output)
+        .where(Output.sop_instance_uid == uid, Analysis.withdrawn_at.is_not(None))
+        .limit(1)
+    )
+    return SUPERSEDED if session.execute(withdrawn).scalar_one_or_none() is None else WITHDRAWN
 
 
 def mark_dead(session: Session, lease: Parcel | Lease, *, status: int | None, reason: Reason) -> bool:

@@ -2,12 +2,13 @@
 
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from service.core.status import TERMINAL, AnalysisState, DeliveryState
 from service.db import circuits
 from service.db.ledger import add_event, lock_study
+from service.db.shapes import AnalysisDetail
 from service.db.tables import Analysis, AnalysisInput, Delivery, Output
 from service.db.views import analysis_detail
 from service.errors import InvalidRequest
@@ -44,7 +45,7 @@ def order_rerun(session: Session, analysis_id: int, *, now: datetime) -> int | N
         version=(newest.version if newest else analysis.version) + 1,
         supersedes_id=newest.id if newest else analysis.id,
         state=AnalysisState.READY,
-        object_time=analysis.object_time,
+        object_time=_object_time(session, detail, analysis, now=now),
         created_at=now,
     )
     rerun.inputs = [
@@ -56,6 +57,16 @@ def order_rerun(session: Session, analysis_id: int, *, now: datetime) -> int | N
         session, "rerun_ordered", at=now, analysis_id=rerun.id, detail={"supersedes": rerun.supersedes_id}
     )
     return rerun.id
+
+
+def _object_time(session: Session, detail: AnalysisDetail, analysis: Analysis, *, now: datetime) -> datetime:
+    """The time in the objects of a rerun: as before, unless one of a withdrawn result would come again."""
+    withdrawn = session.scalars(
+        select(Analysis.object_time).where(
+            Analysis.id.in_([version.id for version in detail.versions]), Analysis.withdrawn_at.is_not(None)
+        )
+    ).all()
+    return now if analysis.object_time in withdrawn else analysis.object_time
 
 
 def order_retry(session: Session, delivery_id: int, *, now: datetime) -> int | None:
@@ -73,8 +84,11 @@ def order_retry(session: Session, delivery_id: int, *, now: datetime) -> int | N
     if not unconfirmed and delivery.state not in (DeliveryState.DEAD, DeliveryState.PENDING):
         raise InvalidRequest(f"This delivery is {delivery.state}.", reason="not_retryable")
     analysis = delivery.output.analysis
-    if analysis.state == AnalysisState.SUPERSEDED:
-        raise InvalidRequest("A newer result took the place of this one.", reason="superseded")
+    if not delivery.output.withdrawal:
+        if analysis.withdrawn_at is not None:
+            raise InvalidRequest("The result of this object is withdrawn.", reason="withdrawn")
+        if analysis.state == AnalysisState.SUPERSEDED:
+            raise InvalidRequest("A newer result took the place of this one.", reason="superseded")
     lock_study(session, analysis.study_id)
     session.refresh(analysis)
     if analysis.results_purged_at is not None:
@@ -96,7 +110,7 @@ def order_retry(session: Session, delivery_id: int, *, now: datetime) -> int | N
 def order_retry_of_peer(session: Session, peer: str, *, now: datetime) -> int:
     """Have everything tried again that was given up for a peer; how many deliveries.
 
-    What a newer result took the place of, and what is not kept any more, stays as it is.
+    What a newer result took the place of, what is withdrawn, and what is not kept any more, stays as it is.
     """
     given_up = session.scalars(
         select(Delivery.id)
@@ -105,7 +119,10 @@ def order_retry_of_peer(session: Session, peer: str, *, now: datetime) -> int:
         .where(
             Delivery.peer == peer,
             Delivery.state == DeliveryState.DEAD,
-            Analysis.state != AnalysisState.SUPERSEDED,
+            or_(
+                Output.withdrawal.is_(True),
+                (Analysis.state != AnalysisState.SUPERSEDED) & Analysis.withdrawn_at.is_(None),
+            ),
             Analysis.results_purged_at.is_(None),
         )
         .order_by(Delivery.id)

@@ -38,6 +38,8 @@ STORED = (DeliveryState.SENT, DeliveryState.CONFIRMED)
 class Funnel:
     """How far what was received has come; superseded analyses are not counted.
 
+    A withdrawn result was eligible, and is not counted any further.
+
     The first two count series, the others stacks (one series can hold several, or none that fits).
     """
 
@@ -159,11 +161,12 @@ def funnel(session: Session, *, series: dict[str, int] | None = None) -> Funnel:
     eligible = (Analysis.state == AnalysisState.MEASURED) | (
         (Analysis.state == AnalysisState.NOT_ASSESSABLE) & Analysis.contrast.is_not(None)
     )
+    measured = (Analysis.state == AnalysisState.MEASURED) & Analysis.withdrawn_at.is_(None)
     counted = session.execute(
         select(
             func.count(case((eligible, 1))),
-            func.count(case((Analysis.state == AnalysisState.MEASURED, 1))),
-            func.count(case(((Analysis.state == AnalysisState.MEASURED) & Analysis.flagged.is_(True), 1))),
+            func.count(case((measured, 1))),
+            func.count(case((measured & Analysis.flagged.is_(True), 1))),
         )
     ).one()
     stored, confirmed = _delivered(session)
@@ -190,7 +193,7 @@ def _delivered(session: Session) -> tuple[int, int]:
         .join(Analysis, Analysis.id == Output.analysis_id)
         .join(same, same.sop_instance_uid == Output.sop_instance_uid)
         .join(Delivery, Delivery.output_id == same.id)
-        .where(Analysis.state != AnalysisState.SUPERSEDED)
+        .where(Analysis.state != AnalysisState.SUPERSEDED, Analysis.withdrawn_at.is_(None))
         .group_by(Output.analysis_id, Output.sop_instance_uid, Delivery.peer)
         .subquery()
     )

@@ -34,6 +34,7 @@ def earlier_findings(session: Session, analysis_id: int) -> list[tuple[dict[str,
             Study.study_date < study.study_date,
             Study.study_date != "",
             Analysis.state == AnalysisState.MEASURED,
+            Analysis.withdrawn_at.is_(None),
         )
         .order_by(Study.study_date.desc(), Analysis.id.desc())
         .limit(LOOKED_AT)

@@ -78,9 +78,10 @@ class Earlier:
     version: int
     input_digest: str
     object_uids: frozenset[str]
-    #: SOP instance UID of its SR by variant.
+    #: SOP instance UID by variant of its SR, or of what took its place when the result was withdrawn.
     report_uids: dict[str, str]
     finding: dict[str, Any]
+    withdrawn: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +175,13 @@ def _add_version(
 ) -> int:
     """Add the next version, and stop earlier ones that have not finished."""
     earlier = session.scalars(_versions(*wanted.anchor)).all()
-    first = [older for older in earlier if older.input_digest == wanted.digest]
+    # Objects are told apart by their time, and no object of a withdrawn result may come again.
+    withdrawn = {older.object_time for older in earlier if older.withdrawn_at is not None}
+    first = [
+        older
+        for older in earlier
+        if older.input_digest == wanted.digest and older.object_time not in withdrawn
+    ]
     analysis = Analysis(
         study_id=study_id,
         input_digest=wanted.digest,
@@ -341,15 +348,15 @@ def earlier_results(session: Session, claim: Claim) -> list[Earlier]:
 def _earlier(session: Session, analysis: Analysis) -> Earlier:
     """One older analysis as the newer one sees it."""
     outputs = session.execute(
-        select(Output.kind, Output.sop_instance_uid, Output.variants)
+        select(Output.kind, Output.sop_instance_uid, Output.variants, Output.withdrawal)
         .where(Output.analysis_id == analysis.id)
-        .order_by(Output.id)
+        .order_by(Output.withdrawal, Output.id)
     ).all()
     return Earlier(
         id=analysis.id,
         version=analysis.version,
         input_digest=analysis.input_digest,
-        object_uids=frozenset(row.sop_instance_uid for row in outputs),
+        object_uids=frozenset(row.sop_instance_uid for row in outputs if not row.withdrawal),
         report_uids={
             variant: row.sop_instance_uid
             for row in outputs
@@ -357,6 +364,7 @@ def _earlier(session: Session, analysis: Analysis) -> Earlier:
             for variant in row.variants.split() or [""]
         },
         finding=analysis.finding or {},
+        withdrawn=analysis.withdrawn_at is not None,
     )
 
 

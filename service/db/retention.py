@@ -60,7 +60,7 @@ def _old(kept: Kept, until: datetime) -> Select[int]:
         ),
         ~exists().where(
             Analysis.study_id == Study.id,
-            or_(Analysis.state.not_in(TERMINAL), Analysis.finished_at > until),
+            or_(Analysis.state.not_in(TERMINAL), Analysis.finished_at > until, Analysis.withdrawn_at > until),
         ),
         ~exists().where(
             Delivery.output_id == Output.id,
@@ -246,15 +246,18 @@ def kept_files(session: Session) -> list[tuple[str, str]]:
 
 
 def kept_results(session: Session) -> list[str]:
-    """Folders below HOME of every result that is still kept."""
-    return list(
-        session.scalars(
-            select(Analysis.result_path)
-            .where(
-                Analysis.result_path.is_not(None),
-                Analysis.results_purged_at.is_(None),
-                Analysis.state != AnalysisState.RUNNING,
-            )
-            .order_by(Analysis.id)
-        )
+    """Folders below HOME of every result that is still kept, and of what told that it is withdrawn."""
+    kept = (
+        Analysis.result_path.is_not(None),
+        Analysis.results_purged_at.is_(None),
+        Analysis.state != AnalysisState.RUNNING,
     )
+    results = session.scalars(select(Analysis.result_path).where(*kept).order_by(Analysis.id)).all()
+    withdrawals = session.scalars(
+        select(Output.path)
+        .join(Analysis)
+        .where(*kept, Output.withdrawal.is_(True))
+        .order_by(Analysis.id, Output.id)
+    ).all()
+    folders = dict.fromkeys(path.rpartition("/")[0] for path in withdrawals)
+    return [*(path for path in results if path is not None), *folders]

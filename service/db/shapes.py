@@ -4,7 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from service.core.status import AnalysisState
+
 Row = TypeVar("Row")
+#: States with a result that peers may have got.
+RESULTS = frozenset({AnalysisState.MEASURED, AnalysisState.NOT_ASSESSABLE})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,7 @@ class AnalysisRow:
     id: int
     version: int
     state: str
+    withdrawn_at: datetime | None
     reason_code: str | None
     contrast: str | None
     region: str | None
@@ -89,6 +94,10 @@ class OutputFacts:
     path: str
     sha256: str
     size: int
+    #: Names of the variants that it belongs to, with a space between.
+    variants: str = ""
+    #: It is no part of the result, but tells that the result is withdrawn.
+    withdrawal: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +146,15 @@ class HoldFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WithdrawalFacts:
+    """Why a result was taken back, by whom, and when."""
+
+    reason: str
+    actor: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class AnalysisDetail:
     """Everything about one analysis, patient included."""
 
@@ -172,6 +190,13 @@ class AnalysisDetail:
     #: When its images, and the files of this result, were taken away after their time.
     pixels_purged_at: datetime | None
     results_purged_at: datetime | None
+    #: None while the result stands.
+    withdrawal: WithdrawalFacts | None
+
+    @property
+    def withdrawable(self) -> bool:
+        """It is a finished, current result that stands."""
+        return self.withdrawal is None and self.state in RESULTS
 
     @property
     def newest(self) -> bool:

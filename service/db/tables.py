@@ -128,6 +128,10 @@ class Instance(Base):
     series: Mapped[Series] = relationship(back_populates="instances")
 
 
+#: Withdrawn, and the peers are not told yet: what each sweep looks for.
+_WITHDRAWAL_OPEN = "withdrawn_at IS NOT NULL AND withdrawal_made_at IS NULL"
+
+
 class Analysis(Base):
     """One run of one network on one input set."""
 
@@ -170,6 +174,14 @@ class Analysis(Base):
     finished_at: Mapped[datetime | None]
     #: When its files were taken away after the time they are kept; the finding stays in the row.
     results_purged_at: Mapped[datetime | None]
+    #: When a person took the result back; it is current for nobody from then on.
+    withdrawn_at: Mapped[datetime | None]
+    #: A ``service.core.status.WithdrawalReason``.
+    withdrawal_reason: Mapped[str | None] = mapped_column(String(16))
+    #: Who took it back, as in the audit.
+    withdrawn_by: Mapped[str | None] = mapped_column(String(80))
+    #: When the objects that tell the peers were made, or it was found that there is nobody to tell.
+    withdrawal_made_at: Mapped[datetime | None]
     study: Mapped[Study] = relationship()
     #: The stack that results lie on first.
     inputs: Mapped[list["AnalysisInput"]] = relationship(
@@ -177,7 +189,15 @@ class Analysis(Base):
     )
     outputs: Mapped[list["Output"]] = relationship(back_populates="analysis")
 
-    __table_args__ = (Index("ix_analyses_state_not_before", "state", "not_before"),)
+    __table_args__ = (
+        Index("ix_analyses_state_not_before", "state", "not_before"),
+        Index(
+            "ix_analyses_withdrawal_open",
+            "id",
+            sqlite_where=text(_WITHDRAWAL_OPEN),
+            postgresql_where=text(_WITHDRAWAL_OPEN),
+        ),
+    )
 
 
 class AnalysisInput(Base):
@@ -211,6 +231,8 @@ class Output(Base):
     size: Mapped[int]
     #: Names of the variants that it belongs to (``service.core.variant``), with a space between.
     variants: Mapped[str] = mapped_column(String(255), default="", server_default="")
+    #: It is no part of the result, but tells that the result is withdrawn.
+    withdrawal: Mapped[bool] = mapped_column(default=False, server_default=false())
     analysis: Mapped[Analysis] = relationship(back_populates="outputs")
     deliveries: Mapped[list["Delivery"]] = relationship(back_populates="output")
 
@@ -291,7 +313,10 @@ class LegalHold(Base):
 
 
 class Event(Base):
-    """One line of a timeline. ``detail`` carries codes and numbers, never identifiers."""
+    """One line of a timeline. ``detail`` carries codes and numbers, never identifiers.
+
+    The one free text is the comment that a person gives to a withdrawal.
+    """
 
     __tablename__ = "events"
 

@@ -25,6 +25,7 @@ from service.db.shapes import (
     Page,
     PatientFacts,
     VersionFacts,
+    WithdrawalFacts,
 )
 from service.db.tables import (
     Analysis,
@@ -119,12 +120,13 @@ def _conditions(session: Session, query: AnalysisQuery) -> list[ColumnElement[bo
             Series.series_uid == query.uid,
         )
         conditions.append(or_(Study.study_uid == query.uid, series))
+    stands = Analysis.withdrawn_at.is_(None)
     if query.flag == ANY_RAISED:
-        conditions.append(Analysis.flagged.is_(True))
+        conditions += [Analysis.flagged.is_(True), stands]
     elif query.flag == NONE_RAISED:
-        conditions.append(and_(Analysis.flagged.is_(False), Analysis.state == AnalysisState.MEASURED))
+        conditions += [Analysis.flagged.is_(False), Analysis.state == AnalysisState.MEASURED, stands]
     elif query.flag is not None:
-        conditions.append(and_(Analysis.flagged.is_(True), _flag_raised(session, query.flag)))
+        conditions += [Analysis.flagged.is_(True), _flag_raised(session, query.flag), stands]
     return conditions
 
 
@@ -165,6 +167,7 @@ def _row(
         id=analysis.id,
         version=analysis.version,
         state=analysis.state,
+        withdrawn_at=analysis.withdrawn_at,
         reason_code=analysis.reason_code,
         contrast=analysis.contrast,
         region=analysis.region,
@@ -294,6 +297,13 @@ def analysis_detail(session: Session, analysis_id: int) -> AnalysisDetail | None
             default=None,
         ),
         results_purged_at=analysis.results_purged_at,
+        withdrawal=None
+        if analysis.withdrawn_at is None
+        else WithdrawalFacts(
+            reason=analysis.withdrawal_reason or "",
+            actor=analysis.withdrawn_by or "",
+            at=analysis.withdrawn_at,
+        ),
     )
 
 
@@ -311,6 +321,8 @@ def _output(output: Output) -> OutputFacts:
         path=output.path,
         sha256=output.sha256,
         size=output.size,
+        variants=output.variants,
+        withdrawal=output.withdrawal,
     )
 
 
@@ -338,9 +350,14 @@ def _versions(session: Session, analysis: Analysis) -> tuple[VersionFacts, ...]:
     )
 
 
-def output_of(session: Session, analysis_id: int, kind: str) -> OutputFacts | None:
-    """One object of one analysis, or None."""
-    output = session.scalar(select(Output).where(Output.analysis_id == analysis_id, Output.kind == kind))
+def output_of(
+    session: Session, analysis_id: int, kind: str, *, withdrawal: bool = False
+) -> OutputFacts | None:
+    """One object of one analysis or of its withdrawal, of the variant which the pages show; or None."""
+    wanted = select(Output).where(
+        Output.analysis_id == analysis_id, Output.kind == kind, Output.withdrawal.is_(withdrawal)
+    )
+    output = session.scalars(wanted.order_by(Output.id).limit(1)).one_or_none()
     return None if output is None else _output(output)
 
 

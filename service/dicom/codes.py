@@ -4,11 +4,12 @@ The choices and their sources are in docs/reference (DICOM conformance statement
 for intermuscular fat was found, so its segment is Tissue / Fat in the region of the back muscle.
 """
 
-from typing import Final, Literal
+from typing import Final
 
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import CodedConcept
 
+from service.core import status
 from service.core.finding import FlagState, ScoreState, Status
 from service.core.language import Language
 from service.core.mask import Label
@@ -155,7 +156,7 @@ STATUS_OF: Final[dict[Status, CodedConcept]] = {
 }
 WITHDRAWN: Final = local("WITHDRAWN", "Withdrawn")
 WITHDRAWAL_REASON: Final = local("WITHDRAWREASON", "Reason of the withdrawal")
-WithdrawalReason = Literal["wrong_drawing", "wrong_patient", "wrong_images", "software_fault", "other"]
+WithdrawalReason = status.WithdrawalReason
 WITHDRAWAL_REASON_OF: Final[dict[WithdrawalReason, CodedConcept]] = {
     "wrong_drawing": local("WRONGDRAWING", "The muscles were not drawn rightly"),
     "wrong_patient": local("WRONGPATIENT", "The images are of another person"),

@@ -137,7 +137,8 @@ def _send(parcels: Sequence[Parcel], destination: Destination, home: Path) -> _S
             by_uid = dicomweb.store(list(zip(uids, paths, strict=True)), destination.address)
             answers = [by_uid.get(uid, not_tried) for uid in uids]
         else:
-            whole = destination.variant.fallback is not None
+            # What tells of a withdrawal is no set that stands or falls together.
+            whole = destination.variant.fallback is not None and not any(each.withdrawal for each in parcels)
             found = scu.store(paths, destination.address, whole=whole)
             outcomes = {outcome.path: outcome for outcome in found}
             answers = [outcomes.get(path, not_tried) for path in paths]
@@ -166,7 +167,7 @@ def _record(
     now: datetime,
 ) -> Report:
     """Write down the outcome of each object, and whether the peer was there."""
-    sent, codes = 0, set()
+    sent, refused, codes = 0, False, set()
     states: list[DeliveryState | None] = []
     with sessions.begin() as session:
         away_until = _note_peer(session, destination, sending, terms=terms, now=now)
@@ -179,10 +180,11 @@ def _record(
                 continue
             reason = _reason(answer, sending)
             codes.add(reason.code if answer.status is None else f"0x{answer.status:04X}")
+            refused |= reason.code == "context_refused" and not parcel.withdrawal
             states.append(
                 _unsent(session, parcel, answer, reason, away_until=away_until, terms=terms, now=now)
             )
-        if "context_refused" in codes:
+        if refused:
             _fall_back(session, analysis_id, destination, now=now)
         report = Report(
             sent=sent,

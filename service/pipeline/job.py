@@ -41,8 +41,9 @@ class JobReport:
     input_digest: str
     #: What made it, as ``made_by`` tells.
     made_by: str
-    #: SOP instance UID of its SR by variant.
+    #: SOP instance UID by variant of its SR, or of what took its place when the result was withdrawn.
     report_uids: dict[str, str]
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,11 +153,15 @@ class Past:
     def superseded(self, finding: Mapping[str, Any]) -> dict[str, str]:
         """The SR by variant that this finding's takes the place of; empty where there is none.
 
-        It is the newest of other images, or made otherwise. A rerun that is made alike repeats what the
-        earlier run said, so that it can be found identical.
+        It is the newest of other images, or made otherwise, or withdrawn. A rerun that is made alike repeats
+        what the earlier run said, so that it can be found identical.
         """
         mine = (self.input_digest, made_by(finding))
-        others = (report for report in self.reports if (report.input_digest, report.made_by) != mine)
+        others = (
+            report
+            for report in self.reports
+            if report.withdrawn or (report.input_digest, report.made_by) != mine
+        )
         return dict(next((report.report_uids for report in others), {}))
 
 

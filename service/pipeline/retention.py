@@ -16,6 +16,7 @@ from service.db import retention
 from service.db.retention import Kept
 from service.db.session import Session, Sessions, reading
 from service.files import one_at_a_time, within
+from service.pipeline import withdraw
 
 log = logging.getLogger(__name__)
 
@@ -101,11 +102,12 @@ def _remove_images(sessions: Sessions, home: Path) -> None:
 
 
 def _remove_results(sessions: Sessions, home: Path) -> None:
-    """Take away folders of purged results, and the folder of the analysis once it is empty."""
+    """Take away folders of purged results and of their withdrawals, and what they lay in once it is empty."""
 
     def remove(path: str) -> None:
         folder = within(home, path)
-        shutil.rmtree(folder, ignore_errors=False) if folder.is_dir() else None
+        for gone in (folder, folder.parent / withdraw.FOLDER):
+            shutil.rmtree(gone, ignore_errors=False) if gone.is_dir() else None
         if folder.parent.is_dir() and not any(folder.parent.iterdir()):
             folder.parent.rmdir()
 

@@ -127,7 +127,12 @@ def _job(sessions: Sessions, claim: Claim, bench: Bench, out: Path) -> Job:
         earlier = queries.earlier_results(session, claim)
         before = priors.earlier_findings(session, claim.analysis_id)
     reports = (
-        JobReport(input_digest=item.input_digest, made_by=made_by(item.finding), report_uids=item.report_uids)
+        JobReport(
+            input_digest=item.input_digest,
+            made_by=made_by(item.finding),
+            report_uids=item.report_uids,
+            withdrawn=item.withdrawn,
+        )
         for item in earlier
         if item.report_uids
     )

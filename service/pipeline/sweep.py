@@ -2,9 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TypeVar
 
 from service.core.circuit import DEFAULT_TERMS, CircuitTerms
@@ -13,6 +14,7 @@ from service.db.leases import Lease
 from service.db.session import Sessions, reading
 from service.dicom.spool import Spool
 from service.errors import Reason
+from service.pipeline import withdraw
 from service.pipeline.close import Closing, Holes, close_series
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ class Terms:
     peers: tuple[str, ...]
     #: Those of them that are asked afterwards whether they have what they were sent.
     confirming: tuple[str, ...] = ()
+    #: The variant of the results that each peer is meant to get.
+    variants: Mapping[str, str] = field(default_factory=dict)
     circuit: CircuitTerms = DEFAULT_TERMS
     #: A row that waits longer than this waits for a time of a clock that was set back.
     waits: clock.Waits = clock.ANY_WAIT
@@ -82,12 +86,14 @@ class Sweeper:
         spool: Spool,
         terms: Terms,
         *,
+        home: Path,
         clock: Callable[[], datetime],
         steady_clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sessions = sessions
         self._spool = spool
         self._terms = terms
+        self._home = home
         self._clock = clock
         self._holes = Holes()
         self._analyses = Stillness(seconds=terms.lease_seconds, clock=steady_clock)
@@ -99,6 +105,7 @@ class Sweeper:
         self._step("expire_analyses", self._expire_analyses, None)
         self._step("expire_deliveries", self._expire_deliveries, None)
         self._step("close_series", self._close_series, None)
+        self._step("tell_withdrawals", self._tell_withdrawals, None)
         return Due(
             analysis_ids=self._step("due_analyses", self._due_analyses, ()),
             delivery_ids=self._step("due_deliveries", self._due_deliveries, ()),
@@ -132,6 +139,10 @@ class Sweeper:
             closing=self._terms.closing,
             holes=self._holes,
         )
+
+    def _tell_withdrawals(self) -> None:
+        """Make what tells the peers that a result is withdrawn."""
+        withdraw.tell_peers(self._sessions, self._home, preferred=self._terms.variants, clock=self._clock)
 
     def _due_analyses(self) -> tuple[int, ...]:
         """Analyses that may start."""

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from service.core.circuit import CircuitState
 from service.core.status import AnalysisState, DeliveryState
-from service.db import circuits, orders, overview, retention, views
+from service.db import circuits, orders, overview, retention, views, withdrawals
 from service.db.session import reading
 from service.db.shapes import AnalysisDetail
 from service.settings import Peer
@@ -132,7 +132,8 @@ def get_analysis(
     note_access(request, web, caller, "analysis_viewed", analysis_id)
     shape = schemas.AnalysisShape.model_validate(detail)
     for output in shape.outputs:
-        output.href = f"/api/v1/analyses/{analysis_id}/outputs/{output.kind.lower()}"
+        query = "?withdrawal=true" if output.withdrawal else ""
+        output.href = f"/api/v1/analyses/{analysis_id}/outputs/{output.kind.lower()}{query}"
     return shape
 
 
@@ -167,17 +168,19 @@ def get_finding(
     responses={200: {"content": {"application/dicom": {"schema": {"type": "string", "format": "binary"}}}}},
 )
 def get_output(
+    *,
     request: Request,
     web: WebState,
     caller: MayResults,
     analysis_id: AnalysisId,
-    kind: Annotated[str, Path(description="seg, sr, sc or pdf")],
+    kind: Annotated[str, Path(description="seg, sr, sc, pdf or gsps; of a withdrawal sr or kos")],
+    withdrawal: Annotated[bool, Query(description="what tells that the result is withdrawn")] = False,
 ) -> Response:
     """One DICOM object, byte for byte as it is delivered."""
     wanted = results.output_kind(kind)
     load(web, analysis_id)
     with reading(web.sessions) as session:
-        output = views.output_of(session, analysis_id, wanted)
+        output = views.output_of(session, analysis_id, wanted, withdrawal=withdrawal)
     if output is None:
         raise not_found("output")
     content = results.read_output(web, output)
@@ -209,6 +212,43 @@ def post_rerun(
     """Analyse the same stacks again, as a new version that supersedes this one."""
     ordered = rerun(request, web, caller, analysis_id)
     return schemas.Accepted(id=ordered, state=AnalysisState.READY, href=f"/api/v1/analyses/{ordered}")
+
+
+def withdraw(
+    request: Request, web: Web, caller: Caller, analysis_id: int, order: schemas.WithdrawalOrder
+) -> None:
+    """Take a result back and write it down; the worker tells the peers."""
+    with web.sessions.begin() as session:
+        found = withdrawals.withdraw(
+            session,
+            analysis_id,
+            reason=order.reason,
+            comment=order.comment,
+            actor=caller.actor,
+            now=web.clock(),
+            address=client_address(request),
+        )
+    if not found:
+        raise not_found("analysis")
+
+
+@router.post(
+    "/analyses/{analysis_id}/withdraw",
+    tags=["analyses"],
+    status_code=HTTPStatus.ACCEPTED,
+    responses=CONFLICT,
+)
+def post_withdraw(
+    request: Request,
+    web: WebState,
+    caller: MayOperate,
+    analysis_id: AnalysisId,
+    order: schemas.WithdrawalOrder,
+) -> schemas.Accepted:
+    """Take a result back: whoever was sent it is told by a superseding report and a rejection note."""
+    withdraw(request, web, caller, analysis_id, order)
+    state = load(web, analysis_id).state
+    return schemas.Accepted(id=analysis_id, state=state, href=f"/api/v1/analyses/{analysis_id}")
 
 
 def hold(request: Request, web: Web, caller: Caller, analysis_id: int, reason: str) -> None:

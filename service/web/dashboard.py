@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import FileResponse
 
-from service.core.status import AnalysisState
+from service.core.status import WITHDRAWAL_REASONS, AnalysisState
 from service.db import overview, views
 from service.db.session import reading
 from service.errors import DeliveryError
@@ -18,6 +18,7 @@ from service.web.api import AnalysisId, Cursor, before
 from service.web.auth import FormToken, MayAudit, MayOperate, MayResults, MayStatus, require_token
 from service.web.context import WebState
 from service.web.problems import not_found
+from service.web.schemas import LONGEST_COMMENT, WithdrawalOrder
 
 router = APIRouter(include_in_schema=False)
 error_page = pages.error_page
@@ -167,6 +168,26 @@ def rerun(
     require_token(caller, csrf_token)
     ordered = api.rerun(request, web, caller, analysis_id)
     return see_other(f"/analyses/{ordered}?notice=rerun_ordered")
+
+
+@router.post("/analyses/{analysis_id}/withdraw")
+def withdraw(
+    *,
+    request: Request,
+    web: WebState,
+    caller: MayOperate,
+    analysis_id: AnalysisId,
+    csrf_token: FormToken,
+    reason: Annotated[str, Form(max_length=16)] = "",
+    comment: Annotated[str, Form(max_length=LONGEST_COMMENT)] = "",
+) -> Response:
+    """Take this result back."""
+    require_token(caller, csrf_token)
+    known = next((each for each in WITHDRAWAL_REASONS if each == reason), None)
+    if known is None:
+        return see_other(f"/analyses/{analysis_id}?notice=withdrawal_needs_reason#withdraw")
+    api.withdraw(request, web, caller, analysis_id, WithdrawalOrder(reason=known, comment=comment))
+    return see_other(f"/analyses/{analysis_id}?notice=withdrawn")
 
 
 @router.post("/analyses/{analysis_id}/hold")

@@ -5,6 +5,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.core.status import WithdrawalReason
+
+#: Characters; chosen by us: some sentences.
+LONGEST_COMMENT = 500
 RESEARCH_USE = "Research use only. Not for diagnosis."
 
 
@@ -60,6 +64,7 @@ class AnalysisItem(Shape):
     id: int
     version: int
     state: str
+    withdrawn_at: datetime | None
     reason_code: str | None
     contrast: str | None
     region: str | None
@@ -119,6 +124,8 @@ class OutputShape(Shape):
     sop_instance_uid: str
     sha256: str
     size: int
+    #: It is no part of the result, but tells that the result is withdrawn.
+    withdrawal: bool
     href: str = ""
 
 
@@ -181,6 +188,22 @@ class HoldOrder(Shape):
     reason: str = Field(min_length=1, max_length=256)
 
 
+class WithdrawalShape(Shape):
+    """Why a result was taken back, by whom, and when."""
+
+    reason: WithdrawalReason
+    actor: str
+    at: datetime
+
+
+class WithdrawalOrder(Shape):
+    """Why a result is taken back."""
+
+    reason: WithdrawalReason
+    #: Stands in the events of the analysis only.
+    comment: str = Field(default="", max_length=LONGEST_COMMENT)
+
+
 class AnalysisShape(Shape):
     """One analysis, patient included."""
 
@@ -208,6 +231,7 @@ class AnalysisShape(Shape):
     hold: HoldShape | None
     pixels_purged_at: datetime | None
     results_purged_at: datetime | None
+    withdrawal: WithdrawalShape | None
     notice: str = RESEARCH_USE
 
 

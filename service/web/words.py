@@ -88,10 +88,21 @@ OUTPUTS = {
     "SR": "Structured report (SR)",
     "SC": "Summary picture (SC)",
     "PDF": "Report (encapsulated PDF)",
+    "GSPS": "Outlines (presentation state)",
+    "KOS": "Rejection note",
+}
+WITHDRAWALS = {
+    "wrong_drawing": "the muscles were not drawn rightly",
+    "wrong_patient": "the images are of another person",
+    "wrong_images": "the images are not fit for the measurement",
+    "software_fault": "fault of the software or of its data",
+    "other": "another reason",
 }
 NOTICES = {
     "rerun_ordered": "The rerun is in the queue, as the next version.",
     "retry_ordered": "The object is sent again.",
+    "withdrawn": "The result is withdrawn. Whoever was sent it is told by a report and a rejection note.",
+    "withdrawal_needs_reason": "A withdrawal needs a reason.",
     "hold_set": "Everything of this study is kept until the hold is released.",
     "hold_released": "The study goes after its time again.",
     "hold_needs_reason": "A hold needs a reason.",
@@ -269,5 +280,5 @@ def install(environment: Environment) -> None:
     environment.globals.update(
         STATES=STATES, CONTRASTS=CONTRASTS, MEASURES=MEASURES, FLAGS=FLAGS, FLAG_STATES=FLAG_STATES,
         SCORE_STATES=SCORE_STATES, QUADRANTS=QUADRANTS, COMPLETION=COMPLETION, OUTPUTS=OUTPUTS,
-        NOTICES=NOTICES, REMEDIES=REMEDIES,
+        NOTICES=NOTICES, REMEDIES=REMEDIES, WITHDRAWALS=WITHDRAWALS,
     )  # fmt: skip

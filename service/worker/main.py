@@ -131,6 +131,7 @@ def make_work(settings: Settings, sessions: Sessions, perform: Perform) -> Work:
                 max_attempts=settings.max_attempts,
                 delivery_attempts=settings.delivery_attempts,
                 peers=tuple(peer.name for peer in destinations(settings)),
+                variants={peer.name: peer.variant.name for peer in destinations(settings)},
                 confirming=tuple(peer.name for peer in destinations(settings) if peer.confirm != "none"),
                 circuit=delivery_terms.circuit,
                 waits=Waits(
@@ -138,6 +139,7 @@ def make_work(settings: Settings, sessions: Sessions, perform: Perform) -> Work:
                     delivery=max(delivery_terms.backoff_max, delivery_terms.circuit.probe_max),
                 ),
             ),
+            home=Path(settings.home),
             clock=lambda: datetime.now(UTC),
         ),
         delivery_terms=delivery_terms,

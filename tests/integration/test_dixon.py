@@ -172,7 +172,7 @@ def test_a_card_that_draws_otherwise_makes_other_objects(workshop, tmp_path):
     for changed in cards:
         names = {"provider": "CPU", "precision": "fp32"}
         drawn = replace(workshop, segmenter=SimpleNamespace(card=changed, **names))
-        finding = blank_finding(pair, drawn, None)
+        finding = blank_finding(pair, drawn)
         digests.add(_identity(pair, finding, drawn, at).mask_digest)
     assert len(digests) == len(cards)
 

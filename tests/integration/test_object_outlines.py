@@ -28,7 +28,7 @@ from tests.make.results import (
     write_objects,
     write_sr,
 )
-from tests.make.tools import program
+from tests.make.tools import program, run
 
 
 @pytest.fixture(scope="module")
@@ -245,3 +245,8 @@ def test_a_report_without_numbers_can_be_withdrawn_too_in_german(made, tmp_path)
         said = " ".join(texts(pydicom.dcmread(written.path)))
         assert "Dieses Ergebnis ist zurückgezogen." in said
         assert "Die Bilder sind von einer anderen Person" in said
+
+
+def test_an_independent_reader_accepts_the_state(made, objects):
+    done = run("dcmpschk", objects.outlines.path)
+    assert "Test passed" in done.stdout + done.stderr

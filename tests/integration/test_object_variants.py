@@ -15,7 +15,7 @@ from pydicom.filewriter import write_dataset
 from service.core.language import IN
 from service.core.mask import Label
 from service.core.outline import enclosed, representative_slice
-from service.dicom import codes
+from service.dicom import codes, scu
 from service.dicom.deflate import deflate
 from service.dicom.frame_groups import encode_frame_groups
 from service.dicom.identity import own_reference
@@ -35,6 +35,7 @@ from tests.make.results import (
     world,
     write_objects,
 )
+from tests.make.servers import start_orthanc
 from tests.make.tools import run
 
 
@@ -365,3 +366,13 @@ def test_the_german_report_says_so_and_speaks_german(made, tmp_path):
     assert "NUR FÜR DIE FORSCHUNG. Nicht zur Diagnose." in said
     assert "Gemessen auf T2 TSE" in said
     assert "Measured on" not in said
+
+
+def test_orthanc_as_shipped_refuses_the_label_map_and_takes_everything_else(objects, tmp_path):
+    with start_orthanc(tmp_path) as archive:
+        address = scu.Address(
+            host="127.0.0.1", port=archive.dicom_port, ae_title="ORTHANC", calling_ae="MYOSCREEN"
+        )
+        outcomes = scu.store([each.path for each in objects.all], address)
+    refused = [outcome.sop_instance_uid for outcome in outcomes if not outcome.stored]
+    assert refused == [objects.label_map.sop_instance_uid]

@@ -35,6 +35,7 @@ class World:
                 delivery_attempts=ATTEMPTS,
                 peers=("pacs",),
             ),
+            home=home,
             clock=lambda: self.now,
             steady_clock=lambda: self.steady,
         )

@@ -404,6 +404,7 @@ def test_openapi_describes_every_route_of_the_contract(world):
         "/api/v1/analyses/{analysis_id}/hold",
         "/api/v1/analyses/{analysis_id}/release",
         "/api/v1/analyses/{analysis_id}/rerun",
+        "/api/v1/analyses/{analysis_id}/withdraw",
         "/api/v1/holds",
         "/api/v1/deliveries",
         "/api/v1/deliveries/{delivery_id}/retry",

@@ -62,7 +62,7 @@ def analyse(inputs: Inputs, _workshop: Any, *, at: Any, out: Path, past: Past) -
         path=path,
         sha256=files.sha256_of(path),
         size=path.stat().st_size,
-        variants=(Variant().name,),
+        variants=(Variant().name, Variant(flags=False).name),
     )
     finding = make_finding(imat=0.2)
     section = finding.series

@@ -30,6 +30,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("outputs") as table:
         table.add_column(sa.Column("variants", sa.String(length=255), server_default="", nullable=False))
+        table.add_column(sa.Column("withdrawal", sa.Boolean(), server_default=sa.false(), nullable=False))
         table.drop_constraint("uq_outputs_analysis_id", type_="unique")
         table.create_unique_constraint("uq_outputs_analysis_id", ["analysis_id", "sop_instance_uid"])
     op.create_table(
@@ -59,18 +60,42 @@ def upgrade() -> None:
     op.create_index(op.f("ix_studies_patient_id"), "studies", ["patient_id"], unique=False)
     op.add_column("series", sa.Column("pixels_purged_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("analyses", sa.Column("results_purged_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("analyses", sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("analyses", sa.Column("withdrawal_reason", sa.String(length=16), nullable=True))
+    op.add_column("analyses", sa.Column("withdrawn_by", sa.String(length=80), nullable=True))
+    op.add_column("analyses", sa.Column("withdrawal_made_at", sa.DateTime(timezone=True), nullable=True))
+    withdrawal_open = sa.text("withdrawn_at IS NOT NULL AND withdrawal_made_at IS NULL")
+    op.create_index(
+        "ix_analyses_withdrawal_open",
+        "analyses",
+        ["id"],
+        unique=False,
+        sqlite_where=withdrawal_open,
+        postgresql_where=withdrawal_open,
+    )
 
 
 def downgrade() -> None:
-    """Go back to the revision before; what these columns said is lost, nothing else is."""
-    further = "SELECT id FROM outputs WHERE id NOT IN (SELECT MIN(id) FROM outputs GROUP BY analysis_id, kind)"
+    """Go back to the revision before; what these columns said is lost, nothing else is.
+
+    A withdrawn result stays out of use: it counts as superseded.
+    """
+    op.execute("UPDATE analyses SET state = 'superseded' WHERE withdrawn_at IS NOT NULL")
+    further = (
+        "SELECT id FROM outputs WHERE withdrawal OR id NOT IN "
+        "(SELECT MIN(id) FROM outputs GROUP BY analysis_id, kind)"
+    )
     op.execute(f"DELETE FROM deliveries WHERE output_id IN ({further})")
     op.execute(f"DELETE FROM outputs WHERE id IN ({further})")
     with op.batch_alter_table("outputs") as table:
         table.drop_constraint("uq_outputs_analysis_id", type_="unique")
         table.create_unique_constraint("uq_outputs_analysis_id", ["analysis_id", "kind"])
+        table.drop_column("withdrawal")
         table.drop_column("variants")
     op.drop_index(op.f("ix_studies_patient_id"), table_name="studies")
+    op.drop_index("ix_analyses_withdrawal_open", table_name="analyses")
+    for column in ("withdrawal_made_at", "withdrawn_by", "withdrawal_reason", "withdrawn_at"):
+        op.drop_column("analyses", column)
     op.drop_column("analyses", "results_purged_at")
     op.drop_column("series", "pixels_purged_at")
     op.drop_column("rejected_callers", "tls_subject")
