@@ -177,8 +177,8 @@ class Settings(BaseSettings):
     max_attempts: int = Field(default=3, ge=1)
     #: Analyses that one worker process runs at a time.
     analysis_slots: int = Field(default=1, ge=1)
-    #: The process that works on an analysis is ended after this long. Chosen by us: the network takes 15 s for
-    #: 200 slices of 320 x 260 on two processor cores (`make bench`); this is a hundred times that.
+    #: The process that works on an analysis is ended after this long. Chosen by us: the network takes 15 s
+    #: for 200 slices of 320 x 260 on two processor cores (`make bench`); this is a hundred times that.
     analysis_deadline_seconds: float = Field(default=1800.0, gt=0)
     #: ... or when it holds more memory than this (MiB, the network included). Chosen by us: the same series
     #: held 1.03 GB (`make bench`); this is eight times that.
@@ -391,9 +391,17 @@ def _explain(error: ValidationError) -> str:
     return "Settings: " + "; ".join(lines)
 
 
+#: Variables that a program of ours may need whatever it does.
+NEEDED = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "LD_PRELOAD", "VIRTUAL_ENV"})
+
+
 def bare_environment() -> dict[str, str]:
     """The environment of a child process that is to know no setting and no secret."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in NEEDED or name.startswith(("LC_", "CUDA", "NVIDIA", "OMP_", "ORT_", "PYTHON", "COVERAGE"))
+    }
 
 
 def child_environment(**changes: str) -> dict[str, str]:

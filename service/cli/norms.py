@@ -13,12 +13,12 @@ from service.core.normfit_check import Estimate, Judgement, ScoredPeople
 from service.core.normfit_cohort import Include, ReferencePerson, admit
 from service.core.normfit_table import FEWEST_REPLICATES, REPLICATES, Plan
 from service.core.norms import NormTable, value_at
-from service.core.normtable import POPULATIONS
+from service.core.normtable import POPULATIONS, UNITS
 from service.db.cohort import reference_people
 from service.db.session import make_sessions, reading, require_current
 from service.pictures.norm_pictures import centile_figure, worm_figure
 from service.pictures.overlay import png
-from service.pipeline.cohort import UNITS, definition_of, read_csv
+from service.pipeline.cohort import definition_of, read_csv
 from service.pipeline.normmaking import About, make_table, try_table
 from service.pipeline.references import bundled_models_dir, list_norms, read_norm, read_norms
 from service.settings import load

@@ -10,6 +10,8 @@ import numpy as np
 from service.core.lms import Z_REFERENCES, Knot
 from service.errors import NormMismatch
 
+#: Units in which findings give the measures that tables score.
+UNITS: Final = {"imat_fraction": "1", "lmm_height_index_ml_m2": "mL/m2", "fat_signal_fraction": "1"}
 #: How far a table may be trusted. Provisional: made by arithmetic from published numbers, or fitted and not
 #: calibrated; published: as printed; local: fitted to this site's own measures; demonstration: invented.
 STATUSES: Final = ("provisional", "published", "local", "demonstration")

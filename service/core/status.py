@@ -84,3 +84,11 @@ class OutputKind(StrEnum):
     GSPS = "GSPS"
     #: The rejection note of a withdrawn object.
     KOS = "KOS"
+
+
+#: What is sent for each outcome: a withheld result is told, a series outside the intended use is not.
+SENT: Final = {
+    AnalysisState.MEASURED: frozenset(OutputKind),
+    AnalysisState.NOT_ASSESSABLE: frozenset({OutputKind.SR, OutputKind.SC}),
+    AnalysisState.NOT_ELIGIBLE: frozenset[OutputKind](),
+}

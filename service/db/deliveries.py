@@ -9,16 +9,15 @@ from sqlalchemy import ColumnElement, exists, or_, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
 from service.core.circuit import DEFAULT_TERMS, CircuitTerms
-from service.core.status import AnalysisState, DeliveryState, OutputKind
+from service.core.status import SENT, AnalysisState, DeliveryState, OutputKind
 from service.db import circuits
 from service.db.leases import Lease
 from service.db.ledger import add_event
 from service.db.tables import Analysis, Delivery, Output
 from service.errors import Reason
 
-OTHER_VARIANT = Reason(
-    "other_variant", "The peer refused an object of this set; it gets the set in a plainer form."
-)
+OTHER_VARIANT = Reason("other_variant", "The peer is to get the objects of this result in another form.")
+GIVEN_UP = Reason("given_up_by_person", "A person gave up what waited for this peer.")
 SUPERSEDED = Reason("superseded", "A newer result took the place of this one before it was sent.")
 WITHDRAWN = Reason("withdrawn", "The result is withdrawn, so this object is sent no more.")
 
@@ -38,6 +37,14 @@ class OutputFacts:
     variants: tuple[str, ...] = ()
     #: It is no part of the result, but tells that the result is withdrawn.
     withdrawal: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Getting:
+    """What a peer is to get now: the name of the one variant, and the kinds of objects."""
+
+    variant: str
+    kinds: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,24 +83,57 @@ def outputs_of(session: Session, analysis_id: int, variant: str) -> dict[str, in
     return {row.kind: row.id for row in rows if variant in row.variants.split()}
 
 
-def give_up(session: Session, analysis_id: int, *, peer: str, variant: str) -> None:
-    """Stop sending the objects of one variant to a peer; what it has already stays there."""
-    outputs = list(outputs_of(session, analysis_id, variant).values())
-    session.execute(
+def in_variant(name: str) -> ColumnElement[bool]:
+    """Whether a peer that gets this variant may get the object of the statement.
+
+    Objects of before revision 0002 name no variant: there was one set then, for all peers alike. What tells
+    of a withdrawal goes to whoever was sent that which is withdrawn.
+    """
+    named = (" " + Output.variants + " ").contains(f" {name} ", autoescape=True)
+    return or_(named, Output.variants == "", Output.withdrawal.is_(True))
+
+
+def give_up_others(session: Session, analysis_id: int, *, peer: str, variant: str) -> int:
+    """Give up what waits for a peer and is not of this variant; how many. What it has already stays there."""
+    others = select(Output.id).where(Output.analysis_id == analysis_id, ~in_variant(variant))
+    return _give_up(session, OTHER_VARIANT, Delivery.output_id.in_(others), Delivery.peer == peer)
+
+
+def give_up_peer(session: Session, peer: str) -> int:
+    """Give up, by the word of a person, all that waits for a peer; how many deliveries."""
+    return _give_up(session, GIVEN_UP, Delivery.peer == peer)
+
+
+def _give_up(session: Session, reason: Reason, *which: ColumnElement[bool]) -> int:
+    """Give up those of these that wait; how many. What is being sent belongs to its sender."""
+    done = session.execute(
         update(Delivery)
-        .where(
-            Delivery.output_id.in_(outputs),
-            Delivery.peer == peer,
-            Delivery.state.in_((DeliveryState.PENDING, DeliveryState.SENDING)),
-        )
+        .where(Delivery.state == DeliveryState.PENDING, *which)
         .values(
             state=DeliveryState.DEAD,
             next_at=None,
-            error_code=OTHER_VARIANT.code,
-            error_text=OTHER_VARIANT.text,
+            error_code=reason.code,
+            error_text=reason.text,
         )
+        .returning(Delivery.id)
         .execution_options(synchronize_session=False)
     )
+    return len(done.scalars().all())
+
+
+def replan(
+    session: Session, analysis_id: int, *, peer: str, variant: str, kinds: Sequence[str], now: datetime
+) -> list[int]:
+    """Have a peer get the objects of this variant, and no other, of what one result is sent with."""
+    given_up = give_up_others(session, analysis_id, peer=peer, variant=variant)
+    sent_with = SENT.get(AnalysisState(session.get_one(Analysis, analysis_id).state), frozenset())
+    wanted = [kind for kind in kinds if kind in sent_with]
+    rows = outputs_of(session, analysis_id, variant)
+    made = plan(session, rows, peer=peer, kinds=wanted, now=now)
+    if given_up or made:
+        detail = {"peer": peer, "variant": variant, "given_up": given_up, "objects": len(made)}
+        add_event(session, "delivery_replanned", at=now, analysis_id=analysis_id, detail=detail)
+    return made
 
 
 def plan(
@@ -101,7 +141,8 @@ def plan(
 ) -> list[int]:
     """Add a delivery to ``peer`` for each of these kinds that it was not given already.
 
-    The same object may belong to an earlier version; a peer gets it once.
+    The same object may belong to an earlier version; a peer gets it once. One of this very object that was
+    given up begins anew.
     """
     made = []
     for kind in kinds:
@@ -121,17 +162,33 @@ def plan(
             .limit(1)
         ).scalar_one_or_none()
         if given is None:
-            row = Delivery(
-                output_id=output_ids[kind],
-                peer=peer,
-                state=DeliveryState.PENDING,
-                next_at=now,
-                created_at=now,
-            )
-            session.add(row)
-            session.flush()
-            made.append(row.id)
+            made.append(_begin(session, output_ids[kind], peer, now=now))
     return made
+
+
+def _begin(session: Session, output_id: int, peer: str, *, now: datetime) -> int:
+    """Have an object wait for a peer: in the row that was given up, else in a new one."""
+    revived = session.scalar(
+        update(Delivery)
+        .where(Delivery.output_id == output_id, Delivery.peer == peer, Delivery.state == DeliveryState.DEAD)
+        # ``attempts`` is the proof of who sends, so it is never set back.
+        .values(
+            state=DeliveryState.PENDING,
+            failures=0,
+            next_at=now,
+            dimse_status=None,
+            error_code=None,
+            error_text=None,
+        )
+        .returning(Delivery.id)
+        .execution_options(synchronize_session=False)
+    )
+    if revived is not None:
+        return revived
+    row = Delivery(output_id=output_id, peer=peer, state=DeliveryState.PENDING, next_at=now, created_at=now)
+    session.add(row)
+    session.flush()
+    return row.id
 
 
 def _is_current() -> ColumnElement[bool]:
@@ -172,17 +229,7 @@ def _drop(session: Session, analysis_ids: Sequence[int], reason: Reason) -> None
     theirs = aliased(Output)
     uids = select(theirs.sop_instance_uid).where(theirs.analysis_id.in_(analysis_ids))
     stale = select(Output.id).where(Output.sop_instance_uid.in_(uids), ~_is_current())
-    session.execute(
-        update(Delivery)
-        .where(Delivery.output_id.in_(stale), Delivery.state == DeliveryState.PENDING)
-        .values(
-            state=DeliveryState.DEAD,
-            next_at=None,
-            error_code=reason.code,
-            error_text=reason.text,
-        )
-        .execution_options(synchronize_session=False)
-    )
+    _give_up(session, reason, Delivery.output_id.in_(stale))
 
 
 def due(
@@ -235,8 +282,12 @@ def claim_deliveries(
     now: datetime,
     terms: CircuitTerms = DEFAULT_TERMS,
     lanes: int = 1,
+    getting: Getting | None = None,
 ) -> list[Parcel]:
     """Take everything of one result that is due for one peer.
+
+    With ``getting``, which every sender gives, nothing of another variant is taken: what waits of that is
+    given up, and what the result has of the right variant takes its place.
 
     Empty when another worker has it, when ``lanes`` results are on their way to that peer already, or while
     its circuit is open. What failed least comes first, so that an object that breaks every association does
@@ -246,6 +297,9 @@ def claim_deliveries(
     if admitted is None:
         return []
     outputs = select(Output.id).where(Output.analysis_id == analysis_id, _is_current())
+    if getting is not None:
+        _keep_to(session, analysis_id, peer, getting, now=now)
+        outputs = outputs.where(in_variant(getting.variant))
     taken = session.execute(
         update(Delivery)
         .where(
@@ -290,6 +344,19 @@ def claim_deliveries(
         )
         for row in rows
     ]
+
+
+def _keep_to(session: Session, analysis_id: int, peer: str, getting: Getting, *, now: datetime) -> None:
+    """Change to the right variant where another one waits, as after a change of the settings."""
+    others = exists().where(
+        Delivery.output_id == Output.id,
+        Delivery.peer == peer,
+        Delivery.state == DeliveryState.PENDING,
+        Output.analysis_id == analysis_id,
+        ~in_variant(getting.variant),
+    )
+    if session.scalar(select(others)):
+        replan(session, analysis_id, peer=peer, variant=getting.variant, kinds=getting.kinds, now=now)
 
 
 def beat_deliveries(session: Session, parcels: Sequence[Parcel]) -> bool:

@@ -177,11 +177,14 @@ def _insert_image(session: Session, facts: InstanceFacts, *, now: datetime) -> b
 def _known(session: Session, facts: InstanceFacts) -> Recorded | None:
     """Whether an image of this identifier is here, and whether it has the same bytes."""
     here = session.execute(
-        select(Instance.sha256, Instance.path).where(Instance.sop_instance_uid == facts.sop_instance_uid)
+        select(Instance.sha256, Instance.path, Series.pixels_purged_at)
+        .join(Series)
+        .where(Instance.sop_instance_uid == facts.sop_instance_uid)
     ).one_or_none()
     if here is None:
         return None
-    if here.sha256 == facts.sha256 and not here.path:
+    # What retention has marked is as good as gone, also while its file is still there.
+    if here.sha256 == facts.sha256 and (not here.path or here.pixels_purged_at is not None):
         return Recorded.RETURNED
     return Recorded.DUPLICATE if here.sha256 == facts.sha256 else Recorded.CONFLICT
 

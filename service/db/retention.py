@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Select, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.core.status import TERMINAL, AnalysisState, DeliveryState, SeriesState
@@ -94,11 +94,17 @@ def _has(kept: Kept) -> ColumnElement[bool]:
     return {Kept.PIXELS: pixels, Kept.RESULTS: results, Kept.ROWS: ~files}[kept]
 
 
-def mark_pixels(session: Session, study_id: int, *, now: datetime) -> None:
+def mark_pixels(session: Session, study_id: int, *, until: datetime, now: datetime) -> None:
     """Say that the images of a study are gone; their files are taken away after the commit."""
     for series_id in session.scalars(
         update(Series)
-        .where(Series.study_id == study_id, Series.pixels_purged_at.is_(None))
+        .where(
+            Series.study_id == study_id,
+            Series.pixels_purged_at.is_(None),
+            # Said again here, because an image may open a series without the lock on its study.
+            Series.state == SeriesState.CLOSED,
+            Series.last_at <= until,
+        )
         .values(pixels_purged_at=now)
         .returning(Series.id)
     ).all():
@@ -106,8 +112,9 @@ def mark_pixels(session: Session, study_id: int, *, now: datetime) -> None:
     _audit(session, "pixels_purged", study_id, now=now)
 
 
-def mark_results(session: Session, study_id: int, *, now: datetime) -> None:
+def mark_results(session: Session, study_id: int, *, until: datetime, now: datetime) -> None:
     """Say that the files of a study's results are gone; they are taken away after the commit."""
+    del until  # A result that is finished does not change.
     for analysis_id in session.scalars(
         update(Analysis)
         .where(
@@ -122,12 +129,31 @@ def mark_results(session: Session, study_id: int, *, now: datetime) -> None:
     _audit(session, "results_purged", study_id, now=now)
 
 
-def images_to_remove(session: Session, *, limit: int) -> list[tuple[int, str]]:
-    """Id and path of images of purged series whose files may still be there."""
+def images_to_remove(session: Session, *, after: int, limit: int) -> list[tuple[int, str]]:
+    """Id and path of images of purged series whose files may still be there; their series are locked.
+
+    While the lock is held no image of them can be taken in again.
+    """
+    series = session.scalars(
+        select(Series.id)
+        .where(
+            Series.pixels_purged_at.is_not(None),
+            exists().where(Instance.series_id == Series.id, Instance.path != "", Instance.id > after),
+            ~exists().where(LegalHold.study_id == Series.study_id),
+        )
+        .order_by(Series.id)
+        .limit(limit)
+        .with_for_update()
+    ).all()
     rows = session.execute(
         select(Instance.id, Instance.path)
         .join(Series)
-        .where(Series.pixels_purged_at.is_not(None), Instance.path != "")
+        .where(
+            Series.id.in_(series),
+            Series.pixels_purged_at.is_not(None),
+            Instance.path != "",
+            Instance.id > after,
+        )
         .order_by(Instance.id)
         .limit(limit)
     )
@@ -139,11 +165,16 @@ def images_removed(session: Session, instance_ids: Sequence[int]) -> None:
     session.execute(update(Instance).where(Instance.id.in_(instance_ids)).values(path=""))
 
 
-def results_to_remove(session: Session, *, limit: int) -> list[tuple[int, str]]:
+def results_to_remove(session: Session, *, after: int, limit: int) -> list[tuple[int, str]]:
     """Analysis id and folder of purged results whose files may still be there."""
     rows = session.execute(
         select(Analysis.id, Analysis.result_path)
-        .where(Analysis.results_purged_at.is_not(None), Analysis.result_path.is_not(None))
+        .where(
+            Analysis.results_purged_at.is_not(None),
+            Analysis.result_path.is_not(None),
+            Analysis.id > after,
+            ~exists().where(LegalHold.study_id == Analysis.study_id),
+        )
         .order_by(Analysis.id)
         .limit(limit)
     )
@@ -155,8 +186,9 @@ def results_removed(session: Session, analysis_ids: Sequence[int]) -> None:
     session.execute(update(Analysis).where(Analysis.id.in_(analysis_ids)).values(result_path=None))
 
 
-def delete_study(session: Session, study_id: int, *, now: datetime) -> None:
+def delete_study(session: Session, study_id: int, *, until: datetime, now: datetime) -> None:
     """Take out every row of a study but those of the audit record."""
+    del until  # The study is locked, and its series have no images any more.
     analyses = select(Analysis.id).where(Analysis.study_id == study_id)
     series = select(Series.id).where(Series.study_id == study_id)
     outputs = select(Output.id).where(Output.analysis_id.in_(analyses))
@@ -205,7 +237,23 @@ def set_hold(
     row = session.get(LegalHold, study_id) or LegalHold(study_id=study_id)
     row.reason, row.actor, row.at = reason.strip()[:256], actor, now
     session.add(row)
+    _unmark(session, study_id)
     _audit(session, "hold_set", study_id, now=now, actor=actor, address=address)
+
+
+def _unmark(session: Session, study_id: int) -> None:
+    """Take back marks whose files have not been taken away yet."""
+    kept_images = exists().where(Instance.series_id == Series.id, Instance.path != "")
+    session.execute(
+        update(Series).where(Series.study_id == study_id, kept_images).values(pixels_purged_at=None),
+        execution_options={"synchronize_session": False},
+    )
+    session.execute(
+        update(Analysis)
+        .where(Analysis.study_id == study_id, Analysis.result_path.is_not(None))
+        .values(results_purged_at=None),
+        execution_options={"synchronize_session": False},
+    )
 
 
 def release_hold(
@@ -234,6 +282,11 @@ def list_holds(session: Session) -> list[HoldFacts]:
     return [HoldFacts(study_uid=row.study_uid, reason=row.reason, actor=row.actor, at=row.at) for row in rows]
 
 
+def newest_event(session: Session, *, before: datetime) -> datetime | None:
+    """When the last thing happened before a time; None where nothing did."""
+    return session.scalar(select(func.max(Event.at)).where(Event.at < before))
+
+
 def kept_files(session: Session) -> list[tuple[str, str]]:
     """Path below the spool and SHA-256 of every image that is still kept."""
     rows = session.execute(
@@ -241,6 +294,17 @@ def kept_files(session: Session) -> list[tuple[str, str]]:
         .join(Series)
         .where(Instance.path != "", Series.pixels_purged_at.is_(None))
         .order_by(Instance.id)
+    )
+    return [(row.path, row.sha256) for row in rows]
+
+
+def kept_objects(session: Session) -> list[tuple[str, str]]:
+    """Path below HOME and SHA-256 of every object of a result that is still kept."""
+    rows = session.execute(
+        select(Output.path, Output.sha256)
+        .join(Analysis)
+        .where(Analysis.result_path.is_not(None), Analysis.results_purged_at.is_(None))
+        .order_by(Output.id)
     )
     return [(row.path, row.sha256) for row in rows]
 

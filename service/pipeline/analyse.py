@@ -196,6 +196,7 @@ def _withheld(finding: Finding, reason: Reason) -> Finding:
         scores=(),
         flags=(),
         quadrant=None,
+        change=None,
     )
 
 

@@ -88,11 +88,16 @@ def backup(
         if not mine:
             raise BackupError("A purge or another backup is under way; try again.", reason="busy")
         make_private_dir(out / ROWS)
-        counts, (images, results) = dump.dump(place.database_url, out / ROWS, _named)
+        counts, (images, results, objects) = dump.dump(place.database_url, out / ROWS, _named)
         earlier = _earlier(base)
         manifest: dict[str, dict[str, Any]] = {}
         damaged = _copy_images(place.home, out, images, manifest, earlier=earlier)
         damaged += _copy_results(place.home, out, results, manifest)
+        damaged += [
+            path
+            for path, digest in objects
+            if manifest.get(f"{FILES}/{path}", {}).get("sha256") != digest and path not in damaged
+        ]
     for kind, files in ((SETTINGS, extras.settings), (MODELS, extras.models)):
         for name, source in files.items():
             _copy_tree(source, out, f"{kind}/{name}", manifest)
@@ -117,9 +122,12 @@ def backup(
     )
 
 
-def _named(session: Session) -> tuple[list[tuple[str, str]], list[str]]:
-    """What the rows name: images with their digest, and folders of results."""
-    return retention.kept_files(session), retention.kept_results(session)
+_Named = tuple[list[tuple[str, str]], list[str], list[tuple[str, str]]]
+
+
+def _named(session: Session) -> _Named:
+    """What the rows name: images with their digest, folders of results, and objects with their digest."""
+    return retention.kept_files(session), retention.kept_results(session), retention.kept_objects(session)
 
 
 def _earlier(base: Path | None) -> tuple[Path, dict[str, Any]] | None:
@@ -140,7 +148,7 @@ def _copy_images(
         name = f"{FILES}/spool/{path}"
         try:
             source = within(home / "spool", path)
-            if not _link(name, digest, out, manifest, earlier):
+            if not (source.is_file() and _link(name, digest, out, manifest, earlier)):
                 _copy(source, out, name, manifest)
         except OSError:
             log.exception("file_not_backed_up")

@@ -12,7 +12,6 @@ from service.core.water_fat import SIGNAL_DEFINITION
 from service.errors import NormMismatch
 
 #: Measures that the service scores, and their units.
-UNITS: Final = {"imat_fraction": "1", "lmm_height_index_ml_m2": "mL/m2", "fat_signal_fraction": "1"}
 #: Columns that must be there beside that of the measure.
 NEEDED: Final = ("age_years", "sex")
 #: What spreadsheets write for yes and no.

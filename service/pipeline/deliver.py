@@ -102,6 +102,7 @@ def run(
     Bytes are sent as they were stored. An object may arrive twice, always under one identifier.
     """
     with sessions.begin() as session:
+        variant = variant_for(session, destination)
         parcels = deliveries.claim_deliveries(
             session,
             analysis_id,
@@ -109,11 +110,12 @@ def run(
             now=clock(),
             terms=terms.circuit,
             lanes=destination.lanes,
+            getting=deliveries.Getting(variant=variant.name, kinds=destination.outputs),
         )
     if not parcels:
         return None
     with Heartbeat(lambda: _beat(sessions, parcels), every_seconds=terms.beat_seconds):
-        sending = _send(parcels, destination, home)
+        sending = _send(parcels, destination, home, whole=variant.fallback is not None)
     report = _record(sessions, analysis_id, destination, parcels, sending, terms=terms, now=clock())
     log.info(
         "delivery_done",
@@ -122,13 +124,21 @@ def run(
     return report
 
 
+def variant_for(session: Session, destination: Destination) -> Variant:
+    """The variant that a peer gets now: its own, or the plainer one where it refused that."""
+    plainer = destination.variant.fallback
+    if plainer is not None and circuits.falls_back(session, destination.name):
+        return plainer
+    return destination.variant
+
+
 def _beat(sessions: Sessions, parcels: Sequence[Parcel]) -> bool:
     with sessions.begin() as session:
         return deliveries.beat_deliveries(session, parcels)
 
 
-def _send(parcels: Sequence[Parcel], destination: Destination, home: Path) -> _Sending:
-    """One answer for each parcel, whatever happens on the way."""
+def _send(parcels: Sequence[Parcel], destination: Destination, home: Path, *, whole: bool) -> _Sending:
+    """One answer for each parcel, whatever happens on the way; ``whole``: as one set, or nothing of it."""
     not_tried = Answer(status=None, code="not_tried")
     try:
         paths = [within(home, parcel.path) for parcel in parcels]
@@ -138,7 +148,7 @@ def _send(parcels: Sequence[Parcel], destination: Destination, home: Path) -> _S
             answers = [by_uid.get(uid, not_tried) for uid in uids]
         else:
             # What tells of a withdrawal is no set that stands or falls together.
-            whole = destination.variant.fallback is not None and not any(each.withdrawal for each in parcels)
+            whole = whole and not any(each.withdrawal for each in parcels)
             found = scu.store(paths, destination.address, whole=whole)
             outcomes = {outcome.path: outcome for outcome in found}
             answers = [outcomes.get(path, not_tried) for path in paths]
@@ -213,15 +223,16 @@ def _fall_back(session: Session, analysis_id: int, destination: Destination, *, 
 
     The whole set changes, because the report names the segmentation.
     """
-    plainer = destination.variant.fallback
-    if plainer is None or not circuits.note_fallback(session, destination.name, now=now):
+    peer, plainer = destination.name, destination.variant.fallback
+    if plainer is None:
         return
-    rows = deliveries.outputs_of(session, analysis_id, plainer.name)
-    kinds = [kind for kind in destination.outputs if kind in rows]
-    deliveries.give_up(session, analysis_id, peer=destination.name, variant=destination.variant.name)
-    new = deliveries.plan(session, rows, peer=destination.name, kinds=kinds, now=now)
-    detail: dict[str, object] = {"peer": destination.name, "variant": plainer.name, "objects": len(new)}
-    note(session, "variant_refused", analysis_id, ok=False, detail=detail, now=now)
+    first = circuits.note_fallback(session, peer, now=now)
+    new = deliveries.replan(
+        session, analysis_id, peer=peer, variant=plainer.name, kinds=destination.outputs, now=now
+    )
+    if first:
+        detail: dict[str, object] = {"peer": peer, "variant": plainer.name, "objects": len(new)}
+        note(session, "variant_refused", analysis_id, ok=False, detail=detail, now=now)
 
 
 def _note_peer(

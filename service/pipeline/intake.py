@@ -11,6 +11,7 @@ from service.db.ledger import InstanceFacts, Recorded, StudyFacts
 from service.db.session import Sessions
 from service.dicom.scp import Received, Refused
 from service.dicom.spool import Spool
+from service.errors import SpoolFull
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +103,9 @@ def record_instances(
         if became is Recorded.CONFLICT:
             log.warning("instance_conflict", extra={"calling_ae": received.calling_ae})
             spool.drop(received.kept)
+        if became is Recorded.RETURNED and not spool.path(received.kept.path).is_file():
+            # Retention took the file away between its keeping and its row: the sender must send it again.
+            raise SpoolFull("The image was being taken away after its time.", reason="being_purged")
     return recorded
 
 

@@ -13,10 +13,9 @@ from service.core.lms import Knot, sampling_se, z_score
 from service.core.normfit_check import Z90, Group, Judgement, ScoredPeople, judge
 from service.core.normfit_cohort import Admitted, ReferencePerson, Scope, scope_of
 from service.core.normfit_table import FOLDS, FittedNorm, Plan, fit_norm
-from service.core.normtable import NormTable
+from service.core.normtable import UNITS, NormTable
 from service.core.wording import measure_name
 from service.errors import NormMismatch
-from service.pipeline.cohort import UNITS
 from service.pipeline.references import parse_norm
 
 METHOD: Final = (

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from service.core.norms import Band, HeightModel, Knot, NormTable, ReferencePeople
+from service.core.normtable import UNITS
 from service.core.risk import FlagRule, Policy
 from service.errors import ConfigurationError, NormMismatch
 
@@ -65,6 +66,10 @@ def _safe_name(name: str) -> str:
 
 def _norm(content: dict[str, Any], sha256: str) -> NormTable:
     icc, height = content.get("measurement_icc"), content.get("height")
+    if content["unit"] != UNITS.get(content["measure"], content["unit"]):
+        raise ValueError(f"{content['measure']} is measured in {UNITS[content['measure']]!r}")
+    if content["status"] == "demonstration" and not content["phantom_only"]:
+        raise ValueError("a demonstration scores the phantom alone")
     return NormTable(
         id=str(content["id"]),
         version=str(content["version"]),

@@ -6,6 +6,7 @@ a crash leaves half-done is finished by the next run.
 
 import logging
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +25,10 @@ log = logging.getLogger(__name__)
 BATCH = 100
 #: Held while files are taken away, and by a backup, which needs those that its rows name.
 LOCK = "maintenance.lock"
+#: A clock is believed so long after the start, within so much of the steady clock, and after no longer a time
+#: without any event. Chosen by us: what is kept for days need not go within minutes, and a machine that
+#: believes to be a month after the last image it saw has more likely lost its clock than its hospital.
+SETTLE, DRIFT, SILENCE = timedelta(minutes=5), timedelta(hours=1), timedelta(days=30)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +48,32 @@ class Terms:
         """The kinds that go some day, in the order in which they may go."""
         times = {Kept.PIXELS: self.pixels, Kept.RESULTS: self.results, Kept.ROWS: self.rows}
         return [(kind, keep) for kind, keep in times.items() if keep is not None]
+
+
+class ClockGuard:
+    """Whether the wall clock may be believed before something is taken away for good.
+
+    A purge by itself waits a while after the start of the worker, when a machine may not have asked for the
+    time yet; it is refused where the clock went otherwise than the steady one since, and where everything in
+    the ledger was already old at the start. A person may purge by command then.
+    """
+
+    def __init__(self, *, started: datetime, steady_clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = steady_clock
+        self._started, self._steady = started, steady_clock()
+
+    def trusts(self, sessions: Sessions, *, now: datetime) -> bool:
+        """Whether something may be purged at this time."""
+        steady = timedelta(seconds=self._clock() - self._steady)
+        if steady < SETTLE:
+            return False
+        with reading(sessions) as session:
+            newest = retention.newest_event(session, before=self._started)
+        jumped = abs((now - self._started) - steady) > DRIFT
+        silent = newest is not None and self._started - newest > SILENCE
+        if jumped or silent:
+            log.warning("purge_refused", extra={"reason": "clock_jumped" if jumped else "long_silence"})
+        return not (jumped or silent)
 
 
 def purge(sessions: Sessions, home: Path, terms: Terms, *, now: datetime) -> dict[Kept, int] | None:
@@ -84,7 +115,7 @@ def _purge(sessions: Sessions, kind: Kept, *, until: datetime, now: datetime) ->
         for study_id in found:
             with sessions.begin() as session:
                 if retention.still_old(session, study_id, kind, until=until):
-                    act(session, study_id, now=now)
+                    act(session, study_id, until=until, now=now)
                     acted += 1
         done += acted
         if not acted:
@@ -121,18 +152,22 @@ def _remove(
     remove: Callable[[str], None],
     forget: Callable[[Session, Sequence[int]], None],
 ) -> None:
-    """Remove what rows still name, and have the rows forget it; what cannot be removed waits."""
+    """Remove what rows still name, and have the rows forget it; what cannot be removed waits.
+
+    Within one short transaction, so that nobody brings a file back between the look and the removal.
+    """
+    after = 0
     while True:
-        with reading(sessions) as session:
-            rows = find(session, limit=BATCH)
-        gone = []
-        for row_id, path in rows:
-            try:
-                remove(path)
-                gone.append(row_id)
-            except (OSError, ValueError):
-                log.exception("file_not_removed", extra={"row": row_id})
-        if not gone:
-            return
         with sessions.begin() as session:
+            rows = find(session, after=after, limit=BATCH)
+            gone = []
+            for row_id, path in rows:
+                try:
+                    remove(path)
+                    gone.append(row_id)
+                except (OSError, ValueError):
+                    log.exception("file_not_removed", extra={"row": row_id})
             forget(session, gone)
+        if not rows:
+            return
+        after = rows[-1][0]

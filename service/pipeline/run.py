@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from service.core.status import AnalysisState, OutputKind
+from service.core.status import SENT, AnalysisState
 from service.db import circuits, deliveries, ledger, people, priors, queries
 from service.db.deliveries import OutputFacts
 from service.db.queries import Claim
@@ -35,12 +35,6 @@ from service.pipeline.job import (
 
 log = logging.getLogger(__name__)
 
-#: What is sent for each outcome: a withheld result is told, a series outside the intended use is not.
-SENT = {
-    AnalysisState.MEASURED: frozenset(OutputKind),
-    AnalysisState.NOT_ASSESSABLE: frozenset({OutputKind.SR, OutputKind.SC}),
-    AnalysisState.NOT_ELIGIBLE: frozenset[OutputKind](),
-}
 #: Between two attempts at one analysis, however many there were (chosen by us, as between deliveries).
 LONGEST_WAIT = timedelta(minutes=15)
 

@@ -6,6 +6,7 @@ with the reason, and the next job gets a fresh runner.
 
 import logging
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -82,7 +83,7 @@ class Runner:
 
     def work(self, job: Job, limits: Limits, stop: Callable[[], None]) -> Outcome:
         """Have it do one job."""
-        answer = self._ask({"job": job.as_dict()}, limits, stop)
+        answer = self._ask({"job": job.as_dict(), "ticket": secrets.token_hex(8)}, limits, stop)
         return Outcome.from_dict(answer["outcome"], out=job.out)
 
     def end(self) -> None:
@@ -107,6 +108,9 @@ class Runner:
             raise self._crashed() from error
         except ValueError as error:
             raise RunnerLost("The runner answered nonsense.", reason="runner_crashed") from error
+        if answer.get("ticket") != message.get("ticket"):
+            # What was said before the question, by an image that took the runner over, is no answer to it.
+            raise RunnerLost("The runner spoke out of turn.", reason="runner_crashed")
         self.usable = True
         if "error" in answer:
             raise ServiceError(answer["error"]["text"], reason=answer["error"]["code"])

@@ -54,7 +54,7 @@ def serve(talk: Talk, open_workshop: Callable[[], Workshop]) -> None:
         except EOFError:
             return
         if job is not None:
-            talk.send(answer(job, workshop))
+            talk.send({**answer(job, workshop), "ticket": job.get("ticket")})
 
 
 def answer(message: Message, workshop: Workshop) -> Message:

@@ -39,9 +39,12 @@ class Work:
     keep: retention.Terms = field(default_factory=retention.Terms)
     destinations: Mapping[str, Destination] = field(init=False)
 
+    clock_guard: retention.ClockGuard = field(init=False)
+
     def __post_init__(self) -> None:
         """Index the destinations, and make one lane for each so that none delays another."""
         self.destinations = {peer.name: peer for peer in self.bench.destinations}
+        self.clock_guard = retention.ClockGuard(started=self.bench.clock())
         self.free_slots = threading.BoundedSemaphore(self.slots)
         self.lanes = {
             name: threading.BoundedSemaphore(peer.lanes) for name, peer in self.destinations.items()
@@ -194,7 +197,8 @@ def register(app: Celery, work: Work) -> Doorbell:
 
     @app.task(name=PURGE, ignore_result=True)
     def purge_now() -> None:
-        retention.purge(work.sessions, work.bench.home, work.keep, now=work.bench.clock())
+        if work.clock_guard.trusts(work.sessions, now=work.bench.clock()):
+            retention.purge(work.sessions, work.bench.home, work.keep, now=work.bench.clock())
 
     @app.task(name=ANALYSE, ignore_result=True)
     def analyse_now(analysis_id: int) -> None:

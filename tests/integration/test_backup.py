@@ -190,6 +190,22 @@ def test_what_is_missing_or_changed_on_disk_is_named_and_the_rest_is_kept(place,
     assert len(list((empty.home / "spool").rglob("*.dcm"))) == len(images) - 1
 
 
+def test_an_object_of_a_result_that_is_missing_or_changed_is_named(place, tmp_path):
+    objects = sorted((place.home / "results").rglob("*.dcm"))
+    objects[0].unlink()
+    objects[1].write_bytes(b"bit rot")
+    copied = back_up(place, tmp_path / "copy")
+    assert {str(path.relative_to(place.home)) for path in objects[:2]} <= set(copied.damaged)
+
+
+def test_an_image_that_is_gone_is_named_although_an_earlier_backup_has_it(place, tmp_path):
+    back_up(place, tmp_path / "monday")
+    image = next((place.home / "spool").rglob("*.dcm"))
+    image.unlink()
+    copied = back_up(place, tmp_path / "tuesday", base=tmp_path / "monday")
+    assert str(image.relative_to(place.home)) in copied.damaged
+
+
 def test_images_that_an_earlier_backup_has_are_linked(place, empty, tmp_path):
     back_up(place, tmp_path / "monday")
     copied = back_up(place, tmp_path / "tuesday", base=tmp_path / "monday")
@@ -326,6 +342,20 @@ def test_the_database_of_the_release_before_is_brought_forward_and_back_without_
     assert {name: sorted(map(str, lines)) for name, lines in back.items()} == {
         name: sorted(map(str, lines)) for name, lines in before.items()
     }
+    upgrade(earlier)
+    sessions = make_sessions(earlier)
+    with sessions.begin() as db:
+        rows.set_hold(db, 1, reason="court", actor="anna", now=NOW)
+    sessions.kw["bind"].dispose()
+    with pytest.raises(ConfigurationError) as told:
+        downgrade(earlier, "0001")
+    assert told.value.reason.code == "cannot_go_back"
+    assert revision(earlier) == "0002"
+    sessions = make_sessions(earlier)
+    with sessions.begin() as db:
+        rows.release_hold(db, 1, actor="anna", now=NOW)
+    sessions.kw["bind"].dispose()
+    downgrade(earlier, "0001")
     with pytest.raises(ConfigurationError) as told:
         downgrade(earlier, "9999")
     assert told.value.reason.code == "no_such_revision"

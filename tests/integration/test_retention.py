@@ -13,12 +13,12 @@ from service.db.retention import Kept
 from service.db.session import reading
 from service.db.tables import Analysis, AuditEntry, Base, Delivery, Instance, LegalHold, Series, Study
 from service.dicom.spool import Spool
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, SpoolFull
 from service.files import one_at_a_time
 from service.pipeline import close as closing
 from service.pipeline import retention
 from service.pipeline.close import Closing
-from service.pipeline.retention import LOCK, Terms
+from service.pipeline.retention import LOCK, ClockGuard, Terms
 from tests.make.received import NOW, measured_result, take_in
 from tests.make.series import mr_series
 
@@ -185,6 +185,56 @@ def test_what_a_crash_left_is_taken_away_next_time(sessions, home, images, finis
     assert images_left(home) == 0
     with reading(sessions) as db:
         assert set(db.scalars(select(Instance.path))) == {""}
+
+
+def test_an_image_that_comes_while_it_is_being_purged_is_kept_or_not_promised(
+    sessions, spool, home, images, finished, monkeypatch
+):
+    """The sender is told SUCCESS only of what stays; it may be told to come again."""
+    monkeypatch.setattr(retention, "_remove_images", lambda *_: None)
+    purge(sessions, home)
+    monkeypatch.undo()
+    take_in(sessions, spool, images[:2], now=OLD)
+    purge(sessions, home)
+    assert images_left(home) == len(images)
+
+    change(sessions, Series, pixels_purged_at=OLD, state="closed")
+    purge(sessions, home, OLD)
+    original = spool.keep
+
+    def keep_and_lose(*arguments, **named):
+        kept = original(*arguments, **named)
+        spool.path(kept.path).unlink()
+        return kept
+
+    monkeypatch.setattr(spool, "keep", keep_and_lose)
+    with pytest.raises(SpoolFull):
+        take_in(sessions, spool, images[:1], now=OLD)
+
+
+def test_a_hold_saves_what_was_marked_but_is_still_there(sessions, home, images, finished, monkeypatch):
+    monkeypatch.setattr(retention, "_remove_images", lambda *_: None)
+    purge(sessions, home)
+    monkeypatch.undo()
+    with sessions.begin() as db:
+        rows.set_hold(db, one(sessions, Study).id, reason="court", actor="anna", now=NOW)
+    purge(sessions, home)
+    assert images_left(home) == len(images)
+    assert one(sessions, Series).pixels_purged_at is None
+
+
+def test_a_clock_that_jumped_purges_nothing_by_itself(sessions, home, images, finished):
+    steady = [0.0]
+    guard = ClockGuard(started=OLD, steady_clock=lambda: steady[0])
+    later = timedelta(minutes=10)
+    assert not guard.trusts(sessions, now=OLD)
+    steady[0] = later.total_seconds()
+    # Nothing happened in the ledger for longer than a month before the start.
+    assert not guard.trusts(sessions, now=OLD + later)
+    guard = ClockGuard(started=CLOSED, steady_clock=lambda: steady[0])
+    steady[0] += later.total_seconds()
+    assert guard.trusts(sessions, now=CLOSED + later)
+    assert not guard.trusts(sessions, now=CLOSED + timedelta(days=100))
 
 
 def test_a_file_that_cannot_be_removed_holds_up_no_other(sessions, home, images, finished):

@@ -7,7 +7,7 @@ from io import BytesIO
 
 import pydicom
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from typer.testing import CliRunner
 
 from service.cli import build_app
@@ -27,14 +27,14 @@ from service.db import (
     views,
     withdrawals,
 )
-from service.db.session import make_sessions, reading, upgrade
-from service.db.tables import Analysis, AuditEntry, Delivery, Event, Output, Study
+from service.db.session import downgrade, reading, upgrade
+from service.db.tables import Analysis, AuditEntry, Delivery, Event, Output, Series, Study
 from service.errors import InvalidRequest
 from service.pipeline import deliver, withdraw
 from service.pipeline import retention as keeping
 from service.pipeline.publish import write_objects
 from service.pipeline.run import _output
-from tests.make.outbox import TERMS
+from tests.make.outbox import TERMS, sqlite_outbox
 from tests.make.peers import ALL_CLASSES, fake_peer
 from tests.make.received import NOW, instance, measured_result, set_input
 from tests.make.results import IDENTITY, finding, world
@@ -116,7 +116,7 @@ def orders_of(db, now):
     """One analysis that waits, of the one series."""
     series = db.execute(select(Analysis.id)).scalars().first()
     assert series is None
-    row = db.execute(select(Study.id, ledger.Series.id).join(ledger.Series)).one()
+    row = db.execute(select(Study.id, Series.id).join(Series)).one()
     (made,) = queries.make_ready(
         db, study_id=row[0], series_ids=[row[1]], sets=[set_input(row[1], 0, "d1")], now=now
     )
@@ -133,11 +133,8 @@ def site(sessions, tmp_path, drawn):
 @pytest.fixture
 def small(tmp_path, drawn):
     """On SQLite alone."""
-    url = f"sqlite:///{tmp_path / 'home' / 'myoscreen.db'}"
-    upgrade(url)
-    sessions = make_sessions(url)
-    yield Site(sessions, tmp_path / "home", drawn)
-    sessions.kw["bind"].dispose()
+    with sqlite_outbox(tmp_path / "home") as outbox:
+        yield Site(outbox.sessions, outbox.home, drawn)
 
 
 def parsed(peer, uid):
@@ -386,9 +383,12 @@ def test_its_files_are_copied_and_let_go_with_those_of_the_result(small):
     folder = f"results/{made}"
     with reading(small.sessions) as db:
         assert retention.kept_results(db) == [f"{folder}/attempt-1", f"{folder}/withdrawal"]
+    with peer.listening():
+        small.send(made, peer.destination())
     with small.sessions.begin() as db:
-        retention.mark_results(db, 1, now=small.now)
-    keeping.purge(small.sessions, small.home, keeping.Terms.in_days(results=9), now=small.now)
+        db.execute(update(Series).values(state="closed", closed_at=NOW))
+    later = small.now + timedelta(days=10)
+    keeping.purge(small.sessions, small.home, keeping.Terms.in_days(results=9), now=later)
     assert not (small.home / folder).exists()
 
 
@@ -399,7 +399,7 @@ def test_change_over_time_passes_over_a_withdrawn_result(small):
         facts = instance(study=2)
         person = replace(facts.study, birth_date="19700101", sex="F", study_date="20260101")
         ledger.record_instance(db, replace(facts, study=person), now=NOW)
-        later = db.scalar(select(ledger.Series).where(ledger.Series.series_uid == "1.2.3.2.1"))
+        later = db.scalar(select(Series).where(Series.series_uid == "1.2.3.2.1"))
         (second,) = queries.make_ready(
             db, study_id=later.study_id, series_ids=[later.id], sets=[set_input(later.id, 0, "d2")], now=NOW
         )
@@ -422,3 +422,21 @@ def test_the_command_line_withdraws(small, monkeypatch):
     (said,) = small.rows(AuditEntry, AuditEntry.action == "result_withdrawn")
     assert said.actor == "command line"
     assert small.events("result_withdrawn") == [{"reason": "software_fault", "comment": "version 1"}]
+
+
+def test_an_earlier_release_finds_a_withdrawn_result_out_of_use(site, database_url):
+    made = site.publish(peers={"pacs": ENGLISH})
+    peer = fake_peer()
+    with peer.listening():
+        site.send(made, peer.destination())
+    site.withdraw(made)
+    assert site.tell() == 2
+    with peer.listening():
+        site.send(made, peer.destination())
+    downgrade(database_url, "0001")
+    with reading(site.sessions) as db:
+        assert db.scalar(text("SELECT state FROM analyses")) == "superseded"
+        assert db.scalar(text("SELECT count(*) FROM outputs")) == len(KINDS)
+        assert db.scalar(text("SELECT count(*) FROM deliveries WHERE state = 'pending'")) == 0
+    upgrade(database_url)
+    assert site.tell() == 0

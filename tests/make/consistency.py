@@ -11,7 +11,6 @@ from service import files
 from service.core.status import TERMINAL, AnalysisState, DeliveryState, SeriesState
 from service.db.session import Session, Sessions, reading
 from service.db.tables import Analysis, Delivery, Event, Instance, Output, Series
-from service.pipeline.run import SENT
 
 ARRIVED = {DeliveryState.SENT, DeliveryState.CONFIRMED}
 

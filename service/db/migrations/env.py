@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from alembic import context
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from service.db.session import make_engine
 from service.db.tables import Base
@@ -23,6 +23,13 @@ def render_item(kind: str, item: Any, _context: Any) -> str | Literal[False]:
 def migrate() -> None:
     """Run the missing steps in one transaction."""
     engine = make_engine(context.config.attributes["url"])
+    try:
+        _migrate(engine)
+    finally:
+        engine.dispose()
+
+
+def _migrate(engine: Engine) -> None:
     with engine.connect() as connection:
         on_sqlite = connection.dialect.name == "sqlite"
         if on_sqlite:
@@ -42,7 +49,6 @@ def migrate() -> None:
             context.run_migrations()
             if on_sqlite and connection.execute(text("PRAGMA foreign_key_check")).first() is not None:
                 raise RuntimeError("a row points to nothing after the migration")
-    engine.dispose()
 
 
 migrate()

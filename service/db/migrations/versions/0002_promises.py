@@ -7,6 +7,8 @@ Revises: 0001
 import sqlalchemy as sa
 from alembic import op
 
+from service.errors import ConfigurationError
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -76,15 +78,24 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Go back to the revision before; what these columns said is lost, nothing else is.
+    """Go back to the revision before; what the newer columns said is lost.
 
-    A withdrawn result stays out of use: it counts as superseded.
+    A withdrawn result stays out of use: it counts as superseded. Refused while more would be lost: a legal
+    hold, or objects of a further variant or of a withdrawal that somebody is still to get.
     """
-    op.execute("UPDATE analyses SET state = 'superseded' WHERE withdrawn_at IS NOT NULL")
     further = (
         "SELECT id FROM outputs WHERE withdrawal OR id NOT IN "
         "(SELECT MIN(id) FROM outputs GROUP BY analysis_id, kind)"
     )
+    waiting = f"SELECT 1 FROM deliveries WHERE state IN ('pending', 'sending') AND output_id IN ({further})"
+    connection = op.get_bind()
+    if connection.execute(sa.text("SELECT 1 FROM legal_holds")).first() is not None:
+        raise ConfigurationError("There are legal holds: release them first.", reason="cannot_go_back")
+    if connection.execute(sa.text(waiting)).first() is not None:
+        raise ConfigurationError(
+            "Objects wait for peers that the earlier release cannot send.", reason="cannot_go_back"
+        )
+    op.execute("UPDATE analyses SET state = 'superseded' WHERE withdrawn_at IS NOT NULL")
     op.execute(f"DELETE FROM deliveries WHERE output_id IN ({further})")
     op.execute(f"DELETE FROM outputs WHERE id IN ({further})")
     with op.batch_alter_table("outputs") as table:
