@@ -124,9 +124,17 @@ def _give_up(session: Session, reason: Reason, *which: ColumnElement[bool]) -> i
 def replan(
     session: Session, analysis_id: int, *, peer: str, variant: str, kinds: Sequence[str], now: datetime
 ) -> list[int]:
-    """Have a peer get the objects of this variant, and no other, of what one result is sent with."""
+    """Have a peer get the objects of this variant, and no other, of what one result is sent with.
+
+    Of a result that is superseded or withdrawn it gets none: the lock makes that take turns with this.
+    """
     given_up = give_up_others(session, analysis_id, peer=peer, variant=variant)
-    sent_with = SENT.get(AnalysisState(session.get_one(Analysis, analysis_id).state), frozenset())
+    state = session.scalar(
+        select(Analysis.state)
+        .where(Analysis.id == analysis_id, Analysis.withdrawn_at.is_(None))
+        .with_for_update(read=True)
+    )
+    sent_with = frozenset() if state is None else SENT.get(AnalysisState(state), frozenset())
     wanted = [kind for kind in kinds if kind in sent_with]
     rows = outputs_of(session, analysis_id, variant)
     made = plan(session, rows, peer=peer, kinds=wanted, now=now)

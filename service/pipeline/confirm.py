@@ -30,8 +30,11 @@ NOT_FOUND = Reason("not_found", "The peer was asked and does not have the object
 NOT_CONFIRMED = Reason("not_confirmed", "The peer said stored, and did not say whether it has the object.")
 #: PS3.7 Annex C: no such object instance.
 NO_SUCH_OBJECT = 0x0112
-#: Reasons of a peer that is there and cannot tell; all others mean that it is not there.
-CANNOT_TELL = frozenset({"context_refused", "query_failed"})
+#: No storage commitment there: it is looked for by query at once.
+NO_COMMITMENT = frozenset({"context_refused"})
+#: No connection came about, so nothing would arrive either. Whoever does not let us ask, or does not answer
+#: the question, may store as well as ever: that says nothing about deliveries, and counts as asked.
+AWAY = frozenset({"peer_unreachable", "certificate_refused", "ca_file_unreadable", "credentials_unreadable"})
 #: A query that is under way is not asked a second time meanwhile; far longer than one takes (chosen by us).
 HOLD = timedelta(minutes=10)
 
@@ -150,9 +153,12 @@ class _Asking:
         try:
             status = commitment.request(references, transaction, address, on_report=self._on_report)
         except PeerUnreachable as error:
-            if error.reason.code in CANNOT_TELL:
+            if error.reason.code in NO_COMMITMENT:
                 return False
-            self._away(questions, error.reason)
+            if error.reason.code in AWAY:
+                self._away(questions, error.reason)
+            else:
+                self._ask_again(questions)
             return True
         wait = self._terms.patience if status == 0 else self._wait(questions)
         with self._sessions.begin() as session:
@@ -176,7 +182,7 @@ class _Asking:
         try:
             found = self._look(questions)
         except PeerUnreachable as error:
-            if error.reason.code not in CANNOT_TELL:
+            if self._is_away(error.reason):
                 self._away(questions, error.reason)
                 return
             self._ask_again([item for item in questions if not self._is_last(item, last=last)])
@@ -205,6 +211,12 @@ class _Asking:
             return {key: dicomweb.holds(*where, address) for key, where in places.items()}
         found = commitment.find(list(paths.values()), address) if paths else {}
         return {key: found[path] for key, path in paths.items()}
+
+    def _is_away(self, reason: Reason) -> bool:
+        """Whether this tells that deliveries would not arrive either; QIDO-RS may be another server."""
+        address = self._destination.address
+        same = not isinstance(address, WebAddress) or address.one_server
+        return same and reason.code in AWAY
 
     def _is_last(self, item: Question, *, last: bool) -> bool:
         return last or item.asked + 1 >= self._terms.attempts

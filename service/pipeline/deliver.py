@@ -116,7 +116,10 @@ def run(
         return None
     with Heartbeat(lambda: _beat(sessions, parcels), every_seconds=terms.beat_seconds):
         sending = _send(parcels, destination, home, whole=variant.fallback is not None)
-    report = _record(sessions, analysis_id, destination, parcels, sending, terms=terms, now=clock())
+    now = clock()
+    report = _record(
+        sessions, analysis_id, destination, parcels, sending, variant=variant, terms=terms, now=now
+    )
     log.info(
         "delivery_done",
         extra={"analysis_id": analysis_id, "peer": destination.name, "count": report.sent},
@@ -173,10 +176,11 @@ def _record(
     parcels: Sequence[Parcel],
     sending: _Sending,
     *,
+    variant: Variant,
     terms: Terms,
     now: datetime,
 ) -> Report:
-    """Write down the outcome of each object, and whether the peer was there."""
+    """Write down the outcome of each object of this variant, and whether the peer was there."""
     sent, refused, codes = 0, False, set()
     states: list[DeliveryState | None] = []
     with sessions.begin() as session:
@@ -194,8 +198,8 @@ def _record(
             states.append(
                 _unsent(session, parcel, answer, reason, away_until=away_until, terms=terms, now=now)
             )
-        if refused:
-            _fall_back(session, analysis_id, destination, now=now)
+        if refused and variant.fallback is not None:
+            _fall_back(session, analysis_id, destination, variant.fallback, now=now)
         report = Report(
             sent=sent,
             retried=states.count(DeliveryState.PENDING),
@@ -218,14 +222,14 @@ def _record(
     return report
 
 
-def _fall_back(session: Session, analysis_id: int, destination: Destination, *, now: datetime) -> None:
+def _fall_back(
+    session: Session, analysis_id: int, destination: Destination, plainer: Variant, *, now: datetime
+) -> None:
     """Give a peer that refuses its variant the plainer one instead, of this result and of all further ones.
 
     The whole set changes, because the report names the segmentation.
     """
-    peer, plainer = destination.name, destination.variant.fallback
-    if plainer is None:
-        return
+    peer = destination.name
     first = circuits.note_fallback(session, peer, now=now)
     new = deliveries.replan(
         session, analysis_id, peer=peer, variant=plainer.name, kinds=destination.outputs, now=now

@@ -20,6 +20,7 @@ from urllib.parse import urlencode, urlsplit
 
 from service.core.answers import Answer
 from service.errors import PeerUnreachable
+from service.wire.native import model_of
 
 #: As for C-STORE: a peer that is there answers in milliseconds, and may think about the objects for a while.
 CONNECT_SECONDS = 5.0
@@ -53,6 +54,11 @@ class WebAddress:
     #: Certificates that are trusted instead of those of the system.
     ca_file: Path | None = None
     answer_seconds: float = ANSWER_SECONDS
+
+    @property
+    def one_server(self) -> bool:
+        """Whether both services are at one host and port."""
+        return urlsplit(self.stow_url)[:2] == urlsplit(self.qido_url)[:2]
 
 
 def store(items: Sequence[tuple[str, Path]], address: WebAddress) -> dict[str, Answer]:
@@ -202,7 +208,7 @@ def _outcomes(uids: Sequence[str], status: int, content: bytes) -> dict[str, Ans
     """What the answer says of each object."""
     if status in _ABOUT_THE_PEER or not HTTPStatus.OK <= status < 600 or 300 <= status < 400:
         raise PeerUnreachable(f"The peer answered HTTP {status}.", reason="http_status")
-    dataset = _json(content) if status in _PER_OBJECT else None
+    dataset = _dataset(content) if status in _PER_OBJECT else None
     if isinstance(dataset, list):
         dataset = dataset[0] if dataset else {}
     if not isinstance(dataset, dict):
@@ -226,11 +232,16 @@ def _one(uid: str, failed: Mapping[Any, int], stored: Mapping[Any, int], status:
 
 def _without_details(status: int) -> Answer:
     """What the HTTP status alone says of an object."""
-    if status == HTTPStatus.OK:
-        return Answer(status=0x0000)
-    if status in {HTTPStatus.ACCEPTED, HTTPStatus.CONFLICT} or status // 100 != 4:
+    # PS3.18, 10.5.3: the answer to a success names what was stored. A page of a gateway or a login form, or
+    # nothing at all, is not the word of an archive.
+    if status == HTTPStatus.CONFLICT or status // 100 != 4:
         return Answer(status=None, code="http_unclear")
     return Answer(status=None, code="http_refused")
+
+
+def _dataset(content: bytes) -> Any:
+    """The content by the DICOM JSON model, None if it is none; XML is read where a server insists on it."""
+    return model_of(content) if content.lstrip()[:1] == b"<" else _json(content)
 
 
 def _json(content: bytes) -> Any:

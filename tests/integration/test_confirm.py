@@ -236,6 +236,35 @@ def test_a_peer_that_is_away_is_asked_when_it_is_back(outbox, method):
     assert outbox.circuit().state == "closed"
 
 
+@pytest.mark.parametrize("method", ["commitment", "query"])
+def test_a_peer_that_does_not_let_us_ask_is_still_sent_to(outbox, method):
+    """It stores for one calling AE title, and takes no association for questions."""
+    peer = fake_peer()
+    with peer.listening():
+        result, to = sent(outbox, peer, method)
+    with peer.listening(rejects=True):
+        for _ in range(CONFIRM.attempts + 1):
+            outbox.ask(result, to)
+            outbox.wait(CONFIRM.patience)
+    assert outbox.states() == [("sent", 0, "not_confirmed")] * 2
+    assert (outbox.circuit().state, outbox.circuit().failures) == ("closed", 0)
+
+
+@pytest.mark.parametrize("method", ["commitment", "query"])
+def test_a_question_that_is_never_answered_counts_and_keeps_nothing_back(outbox, method):
+    peer = fake_peer()
+    with peer.listening():
+        result, _ = sent(outbox, peer, method)
+    peer.mute = True
+    to = peer.destination(confirm=method, answer_seconds=0.3)
+    with peer.listening():
+        for _ in range(CONFIRM.attempts + 1):
+            outbox.ask(result, to)
+            outbox.wait(CONFIRM.patience)
+    assert outbox.states() == [("sent", 0, "not_confirmed")] * 2
+    assert outbox.circuit().failures == 0
+
+
 def test_a_file_that_is_gone_cannot_be_asked_about(outbox):
     peer = fake_peer()
     with peer.listening():

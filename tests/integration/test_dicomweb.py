@@ -18,6 +18,7 @@ from tests.make.outbox import CONFIRM, TERMS, sqlite_outbox
 
 SEG, SC = "1.9.1.1", "1.9.1.2"
 STORED = ("sent", 0, None)
+LOGIN_PAGE = b"<!DOCTYPE html><html><body><form action='/login'>Please sign in.</form></body></html>"
 
 
 @pytest.fixture
@@ -80,6 +81,37 @@ def test_a_conflict_with_reasons_that_cannot_change_is_final(outbox, result, pee
     assert outbox.circuit().state == "closed"
 
 
+def in_xml(*, stored, failed):
+    """The same as ``outcome`` by the Native DICOM Model (PS3.19 A.1)."""
+
+    def element(tag, vr, value):
+        return f'<DicomAttribute tag="{tag}" vr="{vr}"><Value number="1">{value}</Value></DicomAttribute>'
+
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>'
+        '<NativeDicomModel xmlns="http://dicom.nema.org/PS3.19/models/NativeDICOM">'
+        f'<DicomAttribute tag="00081199" vr="SQ"><Item number="1">{element("00081155", "UI", stored)}'
+        '</Item></DicomAttribute><DicomAttribute tag="00081198" vr="SQ"><Item number="1">'
+        f"{element('00081155', 'UI', failed)}{element('00081197', 'US', 0xA700)}"
+        "</Item></DicomAttribute></NativeDicomModel>"
+    ).encode()
+
+
+def test_a_server_that_answers_in_xml_is_understood(outbox, result, peer):
+    answering(peer, 202, in_xml(stored=SEG, failed=SC))
+    outbox.send(result, to(peer))
+    assert outbox.states() == [STORED, ("pending", 0xA700, "store_refused")]
+
+
+def test_xml_with_a_document_type_is_not_read(outbox, result, peer):
+    content = in_xml(stored=SEG, failed=SC).replace(b"?><", b'?><!DOCTYPE x [<!ENTITY a "b">]><')
+    for raw in (content, content.decode().replace("UTF-8", "UTF-16").encode("utf-16-le")):
+        answering(peer, 200, raw)
+        outbox.send(result, to(peer))
+        outbox.wait()
+    assert outbox.states() == [("pending", None, "http_unclear")] * 2
+
+
 def test_what_stands_in_both_lists_was_not_stored(outbox, result, peer):
     answering(peer, 200, outcome(stored=(SEG, SC), failed={SC: 0x0110}))
     outbox.send(result, to(peer))
@@ -97,8 +129,15 @@ def test_a_warning_means_stored(outbox, result, peer):
 @pytest.mark.parametrize(
     ("status", "content", "state"),
     [
-        (200, b"", STORED),
-        (200, b"<NativeDicomModel/>", STORED),
+        (200, b"", ("pending", None, "http_unclear")),
+        (200, {}, ("pending", None, "http_unclear")),
+        (200, [], ("pending", None, "http_unclear")),
+        (200, LOGIN_PAGE, ("pending", None, "http_unclear")),
+        (202, LOGIN_PAGE, ("pending", None, "http_unclear")),
+        (200, b"<NativeDicomModel/>", ("pending", None, "http_unclear")),
+        (200, b"<NativeDicomModel>", ("pending", None, "http_unclear")),
+        (200, outcome(stored=("1.9.9",)), ("pending", None, "http_unclear")),
+        (204, b"", ("pending", None, "http_unclear")),
         (202, b"no json", ("pending", None, "http_unclear")),
         (202, {}, ("pending", None, "http_unclear")),
         (409, b"", ("pending", None, "http_unclear")),
@@ -258,3 +297,28 @@ def test_a_server_that_cannot_tell_leaves_it_sent(outbox, result, peer, status, 
         outbox.ask(result, to(peer, confirm="query"))
         outbox.wait()
     assert outbox.states() == [("sent", 0, "not_confirmed")] * 2
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 503])
+def test_a_server_that_stores_and_does_not_let_us_ask_is_still_sent_to(outbox, result, peer, status):
+    outbox.send(result, to(peer, confirm="query"))
+    answering(peer, status)
+    for _ in range(CONFIRM.attempts):
+        assert outbox.circuit().failures == 0
+        outbox.ask(result, to(peer, confirm="query"))
+        outbox.wait()
+    assert outbox.states() == [("sent", 0, "not_confirmed")] * 2
+    assert (outbox.circuit().state, outbox.circuit().failures) == ("closed", 0)
+
+
+def test_a_server_for_questions_alone_that_is_away_keeps_nothing_back(outbox, result, peer):
+    gone = WebPeer()
+    with gone.listening():
+        pass
+    there = to(peer, confirm="query", qido_url=f"{gone.url}/dicom-web")
+    outbox.send(result, there)
+    for _ in range(CONFIRM.attempts):
+        outbox.ask(result, there)
+        outbox.wait()
+    assert outbox.states() == [("sent", 0, "not_confirmed")] * 2
+    assert outbox.circuit().failures == 0

@@ -61,7 +61,6 @@ def job_of(paths, home, number=1):
         input_digest="d",
         receiving=False,
         at=datetime(2026, 1, 2, tzinfo=UTC),
-        earlier=None,
         out=out,
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from service import files
-from service.core.status import TERMINAL, AnalysisState, DeliveryState, SeriesState
+from service.core.status import SENT, TERMINAL, AnalysisState, DeliveryState, SeriesState
 from service.db.session import Session, Sessions, reading
 from service.db.tables import Analysis, Delivery, Event, Instance, Output, Series
 

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from ssl import SSLContext
 from typing import Any
+
+from pydicom.filereader import dcmread
 
 from service.wire.dicomweb import WebAddress
 
@@ -22,7 +25,7 @@ Answer = Callable[[list[bytes]], tuple[int, Any]]
 class WebPeer:
     """What it got, and what it answers."""
 
-    answer: Answer = field(default=lambda _parts: (200, {}))
+    answer: Answer = field(default=lambda parts: (200, outcome(stored=uids_of(parts))))
     url: str = ""
     #: Parts of each STOW request.
     received: list[list[bytes]] = field(default_factory=list)
@@ -81,6 +84,11 @@ class WebPeer:
             server.shutdown()
             thread.join()
             server.server_close()
+
+
+def uids_of(parts: list[bytes]) -> tuple[str, ...]:
+    """SOP instance UIDs of the files in a request."""
+    return tuple(str(dcmread(BytesIO(part)).SOPInstanceUID) for part in parts)
 
 
 def outcome(*, stored: tuple[str, ...] = (), failed: dict[str, int] | None = None) -> dict[str, Any]:

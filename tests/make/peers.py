@@ -46,6 +46,8 @@ class FakePeer:
     reports_to: int | None = None
     #: Storage commitments that it was asked for: transaction and SOP instance UIDs.
     asked: list[tuple[str, list[str]]] = field(default_factory=list)
+    #: It takes questions and answers none: it breaks off.
+    mute: bool = False
     #: Whether it reports at all.
     reports: bool = True
     #: What our listener answered to its reports.
@@ -85,9 +87,11 @@ class FakePeer:
         classes: Sequence[str] = ALL_CLASSES,
         syntaxes: Sequence[str] = PLAIN,
         services: Sequence[str] = (COMMITMENT_CLASS, STUDY_ROOT_FIND),
+        rejects: bool = False,
     ) -> Iterator[None]:
-        """Listen while the block lasts."""
+        """Listen while the block lasts; ``rejects``: take no association."""
         application = AE(ae_title="PEER")
+        application.require_calling_aet = ["NOBODY"] if rejects else []
         for uid in classes:
             application.add_supported_context(uid, list(syntaxes))
         for uid in ("1.2.840.10008.1.1", *services):
@@ -123,6 +127,9 @@ class FakePeer:
         return status
 
     def _find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        if self.mute:
+            event.assoc.abort()
+            return
         wanted = event.identifier
         assert wanted.QueryRetrieveLevel == "IMAGE"
         assert wanted.StudyInstanceUID
@@ -133,6 +140,8 @@ class FakePeer:
             yield 0xFF00, match
 
     def _commit(self, event: evt.Event) -> tuple[int, None]:
+        if self.mute:
+            event.assoc.abort()
         question = event.action_information
         items = [
             (str(item.ReferencedSOPClassUID), str(item.ReferencedSOPInstanceUID))
