@@ -70,9 +70,23 @@ def due(
     return list(found.values())
 
 
-def forget(session: Session, peers: Sequence[str]) -> None:
-    """Ask these peers no more, because the settings no longer say so: sent is their last state."""
-    session.execute(
+def unasked(session: Session, asked: Sequence[str]) -> set[str]:
+    """Peers of which something is to be confirmed although they are none of these, which are asked."""
+    rows = session.scalars(
+        select(Delivery.peer)
+        .where(
+            Delivery.state == DeliveryState.SENT,
+            Delivery.confirm_at.is_not(None),
+            Delivery.peer.not_in(asked),
+        )
+        .distinct()
+    )
+    return set(rows)
+
+
+def forget(session: Session, peers: Sequence[str]) -> int:
+    """Ask these peers no more, because the settings no longer say so: sent is their last state; how many."""
+    done = session.execute(
         update(Delivery)
         .where(
             Delivery.peer.in_(peers),
@@ -80,8 +94,10 @@ def forget(session: Session, peers: Sequence[str]) -> None:
             Delivery.confirm_at.is_not(None),
         )
         .values(confirm_at=None, transaction_uid=None)
+        .returning(Delivery.id)
         .execution_options(synchronize_session=False)
     )
+    return len(done.scalars().all())
 
 
 def claim(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from service.core.circuit import DEFAULT_TERMS, CircuitTerms
-from service.db import clock, confirmations, deliveries, queries
+from service.db import clock, confirmations, deliveries, ledger, queries
 from service.db.leases import Lease
 from service.db.session import Sessions, reading
 from service.dicom.spool import Spool
@@ -104,6 +104,7 @@ class Sweeper:
         self._step("heal_times", self._heal_times, None)
         self._step("expire_analyses", self._expire_analyses, None)
         self._step("expire_deliveries", self._expire_deliveries, None)
+        self._step("forget_confirmations", self._forget_confirmations, None)
         self._step("close_series", self._close_series, None)
         self._step("tell_withdrawals", self._tell_withdrawals, None)
         return Due(
@@ -129,6 +130,16 @@ class Sweeper:
         with self._sessions.begin() as session:
             count = clock.pull_in(session, self._terms.waits, now=now)
         log.warning("times_ahead_of_clock", extra={"count": count})
+
+    def _forget_confirmations(self) -> None:
+        """Wait for no word of a peer that is asked no more, as one that was taken out of the settings."""
+        with reading(self._sessions) as session:
+            unasked = confirmations.unasked(session, self._terms.confirming)
+        for peer in sorted(unasked):
+            with self._sessions.begin() as session:
+                detail = {"peer": peer, "count": confirmations.forget(session, [peer])}
+                ledger.add_event(session, "confirmations_forgotten", at=self._clock(), detail=detail)
+            log.warning("confirmations_forgotten", extra={"peer": peer})
 
     def _close_series(self) -> None:
         """Close what is complete."""

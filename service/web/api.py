@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from service.core.circuit import CircuitState
 from service.core.status import AnalysisState, DeliveryState
-from service.db import circuits, orders, overview, retention, views, withdrawals
+from service.db import circuits, deliveries, orders, overview, retention, views, withdrawals
 from service.db.session import reading
 from service.db.shapes import AnalysisDetail
 from service.settings import Peer
@@ -404,6 +404,23 @@ def retry_peer(request: Request, web: Web, caller: Caller, name: str) -> int:
     return count
 
 
+def give_up_peer(request: Request, web: Web, caller: Caller, name: str) -> int:
+    """Give up all that waits for a peer, of the settings or not, and write it down; how many objects."""
+    with web.sessions.begin() as session:
+        count = deliveries.give_up_peer(session, name)
+    if not count:
+        known_peer(web, name)
+    web.audit(
+        request,
+        caller.actor,
+        "peer_given_up",
+        object_type="peer",
+        object_id=name,
+        detail={"deliveries": count},
+    )
+    return count
+
+
 def echo(request: Request, web: Web, caller: Caller, name: str) -> float:
     """C-ECHO a peer of the settings and write it down; return the seconds it took."""
     peer = known_peer(web, name)
@@ -447,6 +464,14 @@ def post_retry_all(
 ) -> schemas.PeerRetried:
     """Send everything again that was given up for a peer."""
     return schemas.PeerRetried(peer=name, deliveries=retry_peer(request, web, caller, name))
+
+
+@router.post("/peers/{name}/give-up", tags=["peers"])
+def post_give_up(
+    request: Request, web: WebState, caller: MayOperate, name: Annotated[str, Path(max_length=64)]
+) -> schemas.PeerGivenUp:
+    """Give up everything that waits for a peer, also for one that is no longer in the settings."""
+    return schemas.PeerGivenUp(peer=name, deliveries=give_up_peer(request, web, caller, name))
 
 
 @router.get("/audit", tags=["audit"])

@@ -312,6 +312,13 @@ class PeerRetried(Shape):
     deliveries: int
 
 
+class PeerGivenUp(Shape):
+    """Objects that waited for a peer and are given up."""
+
+    peer: str
+    deliveries: int
+
+
 class EchoResult(Shape):
     """The peer answered a C-ECHO."""
 

@@ -7,15 +7,17 @@ from datetime import timedelta
 import pytest
 from pydicom.uid import SecondaryCaptureImageStorage, SegmentationStorage
 from pynetdicom import evt
+from sqlalchemy import update
 
 from service.core.status import OutputKind
 from service.core.variant import Variant
-from service.db import circuits, queries
+from service.db import circuits, orders, queries
 from service.db.session import reading
+from service.db.tables import Analysis, Delivery
 from service.dicom import scu
 from service.errors import PeerUnreachable
 from service.pipeline import deliver
-from tests.make.outbox import LABEL_MAP, TERMS, sqlite_outbox
+from tests.make.outbox import LABEL_MAP, PAGE, TERMS, sqlite_outbox
 from tests.make.peers import deaf_after, fake_peer
 from tests.make.received import NOW, encoded
 
@@ -255,6 +257,8 @@ def _options(association):
 
 
 PACKED = Variant(flags=False, encoding="labelmap")
+PLAIN_CLASSES = [SecondaryCaptureImageStorage, SegmentationStorage, PAGE]
+WHOLE = {"1.9.12.1", "1.9.13.2", "1.9.14.9"}
 
 
 def test_a_peer_that_refuses_the_label_map_gets_the_whole_set_in_binary_from_then_on(outbox):
@@ -262,22 +266,147 @@ def test_a_peer_that_refuses_the_label_map_gets_the_whole_set_in_binary_from_the
     result = outbox.add_variants("en-labelmap", "en")
     peer = fake_peer()
     gets = peer.destination(variant=PACKED)
-    with peer.listening(classes=[SecondaryCaptureImageStorage, SegmentationStorage]):
+    with peer.listening(classes=PLAIN_CLASSES):
         outbox.send(result, gets)
         assert peer.uids() == []
         outbox.send(result, gets)
-    assert peer.uids() == ["1.9.12.1", "1.9.13.2"]
-    codes = [code for _, _, code in outbox.states()]
-    assert codes == ["context_refused", "other_variant", None, None]
+    assert set(peer.uids()) == WHOLE
+    assert len(peer.uids()) == 3
+    assert codes(outbox) == ["context_refused", "other_variant", None, None, None]
     assert outbox.audited("variant_refused")[0].detail["variant"] == "en"
     with reading(outbox.sessions) as db:
         assert circuits.falls_back(db, "pacs")
 
 
+def codes(outbox):
+    return [code for _, _, code in outbox.states()]
+
+
 def test_a_peer_that_takes_the_label_map_gets_no_other(outbox):
     result = outbox.add_variants("en-labelmap", "en")
     peer = fake_peer()
-    with peer.listening(classes=[SecondaryCaptureImageStorage, SegmentationStorage, LABEL_MAP]):
+    with peer.listening(classes=[*PLAIN_CLASSES, LABEL_MAP]):
         outbox.send(result, peer.destination(variant=PACKED))
         assert outbox.send(result, peer.destination(variant=PACKED)) is None
-    assert peer.uids() == ["1.9.10.1", "1.9.11.2"]
+    assert set(peer.uids()) == {"1.9.10.1", "1.9.11.2", "1.9.14.9"}
+
+
+def test_what_was_planned_before_the_label_map_was_refused_changes_as_a_whole_too(outbox):
+    first = outbox.add_variants("en-labelmap", "en")
+    second = outbox.add_variants("en-labelmap", "en", number=2)
+    peer = fake_peer()
+    gets = peer.destination(variant=PACKED)
+    with peer.listening(classes=PLAIN_CLASSES):
+        for result in (first, second, first, second):
+            outbox.send(result, gets)
+    assert set(peer.uids()) == WHOLE | {"1.9.22.1", "1.9.23.2", "1.9.24.9"}
+    assert len(peer.uids()) == 6
+    assert len(outbox.audited("variant_refused")) == 1
+
+
+def test_two_results_that_are_refused_at_once_both_change(outbox):
+    """The second was on its way when the first was refused."""
+    first = outbox.add_variants("en-labelmap", "en")
+    second = outbox.add_variants("en-labelmap", "en", number=2)
+    peer = fake_peer()
+    gets = peer.destination(variant=PACKED, lanes=2)
+    usual, sent = scu.store, []
+
+    def meanwhile(paths, address, **terms):
+        if not sent:
+            sent.append(first)
+            outbox.send(first, gets)
+        return usual(paths, address, **terms)
+
+    with peer.listening(classes=PLAIN_CLASSES), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scu, "store", meanwhile)
+        outbox.send(second, gets)
+        assert codes(outbox).count("context_refused") == 2
+        for result in (first, second):
+            outbox.send(result, gets)
+    assert len(peer.uids()) == 6
+    assert set(peer.uids()) == WHOLE | {"1.9.22.1", "1.9.23.2", "1.9.24.9"}
+
+
+def test_an_object_of_both_sets_that_is_refused_ends_there(outbox):
+    result = outbox.add_variants("en-labelmap", "en")
+    peer = fake_peer()
+    gets = peer.destination(variant=PACKED)
+    with peer.listening(classes=PLAIN_CLASSES[:2]):
+        for _ in range(4):
+            outbox.send(result, gets)
+    assert set(peer.uids()) == {"1.9.12.1", "1.9.13.2"}
+    assert codes(outbox) == ["context_refused", "other_variant", "context_refused", None, None]
+    assert {row.state for row in outbox.rows()} == {"dead", "sent"}
+
+
+def test_asking_again_for_a_refused_set_leads_to_the_other_one(outbox):
+    result = outbox.add_variants("en-labelmap", "en")
+    peer = fake_peer()
+    gets = peer.destination(variant=PACKED)
+    with outbox.sessions.begin() as db:  # as it stood when only the first result of a peer changed
+        circuits.note_fallback(db, "pacs", now=NOW)
+        db.execute(update(Delivery).values(state="dead", error_code="context_refused"))
+        assert orders.order_retry_of_peer(db, "pacs", now=NOW) == 3
+    with peer.listening(classes=PLAIN_CLASSES):
+        outbox.send(result, gets)
+        assert set(peer.uids()) == WHOLE
+        with outbox.sessions.begin() as db:
+            assert orders.order_retry_of_peer(db, "pacs", now=NOW) == 2
+        assert outbox.send(result, gets) is None
+    assert len(peer.uids()) == 3
+    assert codes(outbox) == ["other_variant", "other_variant", None, None, None]
+
+
+def test_flag_texts_do_not_leave_once_the_settings_say_so(outbox):
+    result = outbox.add_variants("en-flags", "en")
+    peer = fake_peer()
+    with peer.listening():
+        outbox.send(result, peer.destination(variant=Variant(flags=False)))
+    assert set(peer.uids()) == WHOLE
+    assert codes(outbox) == ["other_variant", "other_variant", None, None, None]
+    assert "delivery_replanned" in outbox.events()
+
+
+def test_what_has_no_set_for_the_peer_is_given_up_and_nothing_of_another_is_sent(outbox):
+    result = outbox.add_variants("en-flags", "en-flags-labelmap")
+    peer = fake_peer()
+    with peer.listening():
+        assert outbox.send(result, peer.destination(variant=Variant(language="de"))) is None
+    assert peer.uids() == []
+    assert [(state, code) for state, _, code in outbox.states()] == [("dead", "other_variant")] * 3
+
+
+def test_objects_of_before_there_were_variants_are_sent(outbox, result):
+    peer = fake_peer()
+    with peer.listening():
+        outbox.send(result, peer.destination(variant=Variant(language="de", flags=False)))
+    assert peer.uids() == ["1.9.1.1", "1.9.1.2"]
+
+
+def test_a_withheld_result_gets_no_more_kinds_by_a_change_of_the_set(outbox):
+    result = outbox.add_variants("en-flags", "en")
+    with outbox.sessions.begin() as db:
+        db.execute(update(Analysis).values(state="not_assessable"))
+    peer = fake_peer()
+    gets = peer.destination(variant=Variant(flags=False))
+    with peer.listening():
+        outbox.send(result, gets)
+    assert set(peer.uids()) == {"1.9.13.2", "1.9.14.9"}
+
+
+def test_a_result_that_is_withdrawn_while_it_is_refused_gets_no_other_set(outbox):
+    result = outbox.add_variants("en-labelmap", "en")
+    peer = fake_peer()
+    usual = scu.store
+
+    def withdrawn_meanwhile(paths, address, **terms):
+        with outbox.sessions.begin() as db:
+            db.execute(update(Analysis).values(withdrawn_at=NOW))
+        return usual(paths, address, **terms)
+
+    with peer.listening(classes=PLAIN_CLASSES), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scu, "store", withdrawn_meanwhile)
+        outbox.send(result, peer.destination(variant=PACKED))
+    assert {row.state for row in outbox.rows()} == {"dead"}
+    assert len(outbox.rows()) == 3

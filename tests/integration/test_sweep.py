@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from service.core.status import DeliveryState, OutputKind
 from service.db import deliveries, queries
 from service.db.session import reading
-from service.db.tables import Analysis, Delivery
+from service.db.tables import Analysis, Delivery, Event
 from service.dicom.spool import Spool
 from service.pipeline import sweep
 from service.pipeline.close import Closing
@@ -24,9 +24,12 @@ class World:
 
     def __init__(self, sessions, home):
         self.sessions, self.now, self.steady = sessions, NOW, 0.0
-        self.spool = Spool(home / "spool")
-        self.sweeper = sweep.Sweeper(
-            sessions,
+        self.home, self.spool = home, Spool(home / "spool")
+        self.sweeper = self.make()
+
+    def make(self, **terms):
+        return sweep.Sweeper(
+            self.sessions,
             self.spool,
             sweep.Terms(
                 closing=Closing(quiet=timedelta(seconds=60), hard_cap=timedelta(minutes=30)),
@@ -34,8 +37,9 @@ class World:
                 max_attempts=3,
                 delivery_attempts=ATTEMPTS,
                 peers=("pacs",),
+                **terms,
             ),
-            home=home,
+            home=self.home,
             clock=lambda: self.now,
             steady_clock=lambda: self.steady,
         )
@@ -89,6 +93,24 @@ def send_and_die(world, analysis_id):
     """Take what is due, and never be heard of again."""
     with world.sessions.begin() as db:
         assert deliveries.claim_deliveries(db, analysis_id, peer="pacs", now=world.now)
+
+
+def test_nobody_waits_for_the_word_of_a_peer_that_is_taken_out_of_the_settings(world, finished):
+    with world.sessions.begin() as db:
+        (parcel,) = deliveries.claim_deliveries(db, finished, peer="pacs", now=NOW)
+        deliveries.mark_sent(db, parcel, status=0, now=NOW, confirm_at=NOW)
+    world.make(confirming=("pacs",)).sweep()
+    assert sent(world) == [("sent", NOW)]
+    world.make(confirming=("another",)).sweep()
+    assert sent(world) == [("sent", None)]
+    with reading(world.sessions) as db:
+        details = list(db.scalars(select(Event.detail).where(Event.name == "confirmations_forgotten")))
+    assert details == [{"peer": "pacs", "count": 1}]
+
+
+def sent(world):
+    with reading(world.sessions) as db:
+        return [(row.state, row.confirm_at) for row in db.scalars(select(Delivery))]
 
 
 def broken(*_args, **_kwargs):

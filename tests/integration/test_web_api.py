@@ -109,6 +109,7 @@ ALLOWED = {
     ("POST", "/api/v1/peers/pacs/echo"): {"operator", "admin"},
     ("POST", "/api/v1/peers/pacs/reset"): {"operator", "admin"},
     ("POST", "/api/v1/peers/pacs/retry"): {"operator", "admin"},
+    ("POST", "/api/v1/peers/nobody/give-up"): {"operator", "admin"},
     ("POST", "/api/v1/analyses/{failed}/rerun"): {"operator", "admin"},
     ("POST", "/api/v1/deliveries/{dead_delivery}/retry"): {"operator", "admin"},
     ("GET", "/api/v1/audit"): {"admin", "auditor"},
@@ -282,6 +283,19 @@ def test_everything_that_was_given_up_for_a_peer_is_sent_again_by_one_call(world
     assert ("key:operator", "peer_retry_ordered", "ok") in world.actions()
 
 
+def test_what_waits_for_a_peer_can_be_given_up_also_when_the_settings_know_it_no_more(world):
+    client = world.program("operator")
+    with world.sessions.begin() as session:
+        row = session.query(Delivery).filter_by(state="dead").first()
+        row.state, row.peer, row.next_at, number = "pending", "gone", world.now, row.id
+    assert client.post("/api/v1/peers/gone/give-up").json() == {"peer": "gone", "deliveries": 1}
+    (item,) = client.get("/api/v1/deliveries", params={"peer": "gone"}).json()["items"]
+    assert (item["id"], item["state"], item["error_code"]) == (number, "dead", "given_up_by_person")
+    assert ("key:operator", "peer_given_up", "ok") in world.actions()
+    assert client.post("/api/v1/peers/gone/give-up").status_code == 404
+    assert client.post("/api/v1/peers/pacs/give-up").status_code == 200
+
+
 def test_sent_and_confirmed_are_two_states_everywhere(world):
     client = world.program("viewer")
 
@@ -412,6 +426,7 @@ def test_openapi_describes_every_route_of_the_contract(world):
         "/api/v1/peers/{name}/echo",
         "/api/v1/peers/{name}/reset",
         "/api/v1/peers/{name}/retry",
+        "/api/v1/peers/{name}/give-up",
         "/api/v1/audit",
     } == set(paths)
 

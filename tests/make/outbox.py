@@ -41,6 +41,10 @@ CLASSES = {OutputKind.SEG: SegmentationStorage, OutputKind.SC: SecondaryCaptureI
 LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
 
 
+#: Any class beside those, here MR Image Storage.
+PAGE = "1.2.840.10008.5.1.4.1.1.4"
+
+
 class Outbox:
     """A ledger with results of two objects each, and a clock that the test moves."""
 
@@ -73,25 +77,30 @@ class Outbox:
                 deliveries.plan(session, rows, peer=peer, kinds=tuple(CLASSES), now=NOW)
         return made
 
-    def add_variants(self, *names: str, peer: str = "pacs") -> int:
-        """A result whose objects were made in each of these variants; the first waits for the peer."""
-        made = self.add(peers=())
+    def add_variants(self, *names: str, peer: str = "pacs", number: int = 1) -> int:
+        """A result whose objects were made in each of these variants; the first waits for the peer.
+
+        Beside those each has a page, which all of them share; its identifier ends in 9.
+        """
+        made = self.add(number, peers=())
         outputs: list[deliveries.OutputFacts] = []
         for name in names:
             for place, kind in enumerate(CLASSES, 1):
                 packed = kind is OutputKind.SEG and "labelmap" in name
                 changes = {"SOPClassUID": LABEL_MAP} if packed else {}
-                facts = self._object(made, kind, f"1.9.{len(outputs) + 10}.{place}", **changes)
+                facts = self._object(made, kind, f"1.9.{number}{len(outputs)}.{place}", **changes)
                 outputs.append(replace(facts, variants=(name,)))
+        shared = self._object(made, OutputKind.GSPS, f"1.9.{number}{len(outputs)}.9")
+        outputs.append(replace(shared, variants=names))
         with self.sessions.begin() as session:
             deliveries.add_outputs(session, made, outputs)
             rows = deliveries.outputs_of(session, made, names[0])
-            deliveries.plan(session, rows, peer=peer, kinds=tuple(CLASSES), now=NOW)
+            deliveries.plan(session, rows, peer=peer, kinds=tuple(rows), now=NOW)
         return made
 
     def _object(self, analysis_id: int, kind: OutputKind, uid: str, **changes: Any) -> deliveries.OutputFacts:
         path = save(
-            mr_slice(**{"SOPClassUID": CLASSES[kind], "SOPInstanceUID": uid, **changes}),
+            mr_slice(**{"SOPClassUID": CLASSES.get(kind, PAGE), "SOPInstanceUID": uid, **changes}),
             self.home / "results" / str(analysis_id) / f"{kind}{uid}.dcm",
         )
         self.paths[analysis_id, kind] = path
