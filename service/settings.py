@@ -391,17 +391,28 @@ def _explain(error: ValidationError) -> str:
     return "Settings: " + "; ".join(lines)
 
 
-#: Variables that a program of ours may need whatever it does.
-NEEDED = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "LD_PRELOAD", "VIRTUAL_ENV"})
+#: What names of variables with secrets begin with, end with, or hold.
+SECRET_STARTS = (PREFIX, "PG", "AWS_", "AZURE_", "GOOGLE_", "REDIS")
+SECRET_WORDS = (
+    "PASSWORD",
+    "PASSWD",
+    "SECRET",
+    "TOKEN",
+    "CREDENTIAL",
+    "API_KEY",
+    "PROXY",
+    "DATABASE_URL",
+    "BROKER_URL",
+)
 
 
 def bare_environment() -> dict[str, str]:
     """The environment of a child process that is to know no setting and no secret."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name in NEEDED or name.startswith(("LC_", "CUDA", "NVIDIA", "OMP_", "ORT_", "PYTHON", "COVERAGE"))
-    }
+    return {name: value for name, value in os.environ.items() if not _may_be_secret(name.upper())}
+
+
+def _may_be_secret(name: str) -> bool:
+    return name.startswith(SECRET_STARTS) or any(word in name for word in SECRET_WORDS)
 
 
 def child_environment(**changes: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ import pytest
 
 from service.cli.doctor import _open_secrets
 from service.errors import ConfigurationError
-from service.settings import Settings, child_environment, load
+from service.settings import Settings, bare_environment, child_environment, load
 
 
 @pytest.fixture(autouse=True)
@@ -197,3 +197,12 @@ def test_every_setting_that_names_a_secret_file_is_looked_at(tmp_path):
         **{name: tmp_path / name for name in names},
     )
     assert {path.name for path in settings.secret_files} == names
+
+
+def test_a_runner_s_environment_holds_no_setting_and_no_secret(monkeypatch):
+    secrets = ("MYOSCREEN_HOME", "PGPASSWORD", "PGHOST", "AWS_SECRET_ACCESS_KEY", "https_proxy", "MY_TOKEN")
+    for name in (*secrets, "LANG", "SOME_FOLDER"):
+        monkeypatch.setenv(name, "x")
+    found = bare_environment()
+    assert not set(secrets) & set(found)
+    assert {"LANG", "SOME_FOLDER"} <= set(found)
