@@ -3,6 +3,7 @@ import pytest
 from scipy import ndimage
 
 from service.core.compartment import Compartment, agreement, clean_compartment, fill_holes
+from service.core.mask import Label, two_class_mask
 from service.core.quality import check_compartment
 from tests.make.facts import grid
 
@@ -101,3 +102,16 @@ def test_muscle_at_the_image_border_fails():
 def test_a_network_that_contradicts_itself_fails():
     mirrored = np.roll(two_sides(), 12, axis=1)
     assert looked_at(two_sides(), mirrored=mirrored)["mirror_agreement"] is False
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_the_two_classes_share_the_compartment_by_side(told):
+    compartment = np.zeros((1, 2, 4), np.uint8)
+    compartment[0, :, :2], compartment[0, :, 2:] = Compartment.RIGHT, Compartment.LEFT
+    fat = np.zeros(compartment.shape, bool)
+    fat[0, 0] = True
+    mask = two_class_mask(compartment, fat if told else None, grid(rows=2, columns=4, offsets=(0.0,)))
+    lean = [[Label.LEAN_RIGHT] * 2 + [Label.LEAN_LEFT] * 2]
+    imat = [[Label.IMAT_RIGHT] * 2 + [Label.IMAT_LEFT] * 2]
+    assert mask.labels[0].tolist() == ((imat if told else lean) + lean)
+    assert mask.fat_separated is told

@@ -1,7 +1,8 @@
 from dataclasses import replace
 
 from service.core import wording
-from service.core.finding import QualityCheck, SeriesInput, SeriesSection
+from service.core.finding import Change, Difference, QualityCheck, SeriesInput, SeriesSection
+from service.core.language import GERMAN_WORDS
 from tests.make.facts import scored
 
 
@@ -58,3 +59,45 @@ def test_a_dixon_pair_is_called_one_and_its_water_image_alone_is_not():
 
     assert wording.contrast_name(section("water", "fat")) == "Dixon water and fat"
     assert wording.contrast_name(section("image")) == "Dixon water"
+
+
+def test_a_change_is_told_with_the_smallest_that_can_be_detected():
+    change = Change(
+        study_uid="1.2",
+        series_uid="1.2.3",
+        days=400,
+        measures=(
+            difference("imat_fraction", "1", 0.10, 0.12, 0.0062, "beyond_repeatability"),
+            difference("lmm_ml", "mL", 200.0, 201.0, None, "repeatability_not_known"),
+        ),
+    )
+    assert wording.change_sentences(change) == [
+        "Against the study 400 days earlier:",
+        (
+            "IMAT share of compartment 10.0 to 12.0 % (+2.0); more than the smallest detectable change "
+            "by simulated repeats (0.6)."
+        ),
+        (
+            "Lean muscle (LMM) 200.0 to 201.0 mL (+1.0); whether this is more than the error of "
+            "measurement is not known."
+        ),
+    ]
+    assert "10,0 auf 12,0 %" in wording.change_sentences(change, GERMAN_WORDS)[1]
+    assert wording.change_sentences(None) == []
+
+
+def difference(measure, unit, earlier, value, smallest, state):
+    return Difference(
+        measure=measure,
+        unit=unit,
+        earlier=earlier,
+        value=value,
+        difference=value - earlier,
+        smallest_detectable=smallest,
+        state=state,
+    )
+
+
+def test_a_score_without_the_status_of_its_table_says_so():
+    said = wording.reference_sentence(replace(scored("fat", 1.0), norm_status=None, norm=None))
+    assert said == "reference table not named (status not stated)"
