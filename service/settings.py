@@ -270,6 +270,15 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def keep_days(self) -> dict[str, float | None]:
+        """How many days each kind of thing is kept; None: for ever."""
+        return {
+            "pixels": self.keep_pixels_days,
+            "results": self.keep_results_days,
+            "rows": self.keep_rows_days,
+        }
+
+    @property
     def resolved_database_url(self) -> str:
         """The database that is really used."""
         return (

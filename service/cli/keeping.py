@@ -102,9 +102,7 @@ def purge(
     """Take away now what is finished and older than it is kept; the worker does this by itself."""
     settings = load()
     sessions, now = _sessions(settings), datetime.now(UTC)
-    terms = retention.Terms.in_days(
-        pixels=settings.keep_pixels_days, results=settings.keep_results_days, rows=settings.keep_rows_days
-    )
+    terms = retention.Terms.in_days(**settings.keep_days)
     if not terms.each():
         typer.echo("everything is kept for ever: KEEP_PIXELS_DAYS and its like are not set")
         return

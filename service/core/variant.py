@@ -1,12 +1,16 @@
 """The ways in which the objects of one result are made: what peers ask for differs, the measures do not."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from service.core.language import Language
 
+#: Binary: one frame a segment and slice. Label map: one frame a slice; ten times smaller in RLE, but many
+#: archives and viewers do not know it yet (DICOM.md 1.1), so it is for peers that say they do.
 Encoding = Literal["binary", "labelmap"]
+#: The class that IHE names for reports of measurements, and two older ones for archives that refuse it.
 SrClass = Literal["comprehensive3d", "comprehensive", "enhanced"]
+#: Every number with its segment; or an outline on one slice with the main numbers.
 SrForm = Literal["volumetric", "planar"]
 
 
@@ -43,12 +47,8 @@ class Variant:
         The whole set changes, because the report names the segmentation.
         """
         if self.encoding == "labelmap":
-            return Variant(**{**asdict(self), "encoding": "binary"})
+            return replace(self, encoding="binary")
         return None
-
-    def as_dict(self) -> dict[str, Any]:
-        """As plain values, ready for JSON."""
-        return asdict(self)
 
 
 def all_variants(wanted: tuple[Variant, ...]) -> tuple[Variant, ...]:

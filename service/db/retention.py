@@ -112,9 +112,8 @@ def mark_pixels(session: Session, study_id: int, *, until: datetime, now: dateti
     _audit(session, "pixels_purged", study_id, now=now)
 
 
-def mark_results(session: Session, study_id: int, *, until: datetime, now: datetime) -> None:
+def mark_results(session: Session, study_id: int, *, now: datetime) -> None:
     """Say that the files of a study's results are gone; they are taken away after the commit."""
-    del until  # A result that is finished does not change.
     for analysis_id in session.scalars(
         update(Analysis)
         .where(
@@ -186,9 +185,8 @@ def results_removed(session: Session, analysis_ids: Sequence[int]) -> None:
     session.execute(update(Analysis).where(Analysis.id.in_(analysis_ids)).values(result_path=None))
 
 
-def delete_study(session: Session, study_id: int, *, until: datetime, now: datetime) -> None:
+def delete_study(session: Session, study_id: int, *, now: datetime) -> None:
     """Take out every row of a study but those of the audit record."""
-    del until  # The study is locked, and its series have no images any more.
     analyses = select(Analysis.id).where(Analysis.study_id == study_id)
     series = select(Series.id).where(Series.study_id == study_id)
     outputs = select(Output.id).where(Output.analysis_id.in_(analyses))

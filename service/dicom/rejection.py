@@ -16,6 +16,7 @@ from pydicom.sr.codedict import codes as standard
 from service.core import wording
 from service.core.language import ENGLISH, Words
 from service.core.status import OutputKind
+from service.core.variant import SrClass
 from service.dicom import codes
 from service.dicom.groups import group_without_numbers
 from service.dicom.identity import (
@@ -30,7 +31,7 @@ from service.dicom.identity import (
 )
 from service.dicom.report import Observer, root_container, statements
 from service.dicom.sources import normalise
-from service.dicom.sr import SrClass, write_report
+from service.dicom.sr import write_report
 from service.dicom.stamp import (
     blank_person,
     copy_patient_and_study,

@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from highdicom import AlgorithmIdentificationSequence, PlanePositionSequence
@@ -15,6 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from service.core.finding import Definition, ModelSection
 from service.core.mask import Label, Mask
 from service.core.status import OutputKind
+from service.core.variant import Encoding
 from service.core.volume import Grid
 from service.dicom import codes
 from service.dicom.citing import images_of, is_multiframe
@@ -44,9 +45,6 @@ from service.dicom.stamp import (
 from service.errors import UnreadableSeries
 
 SERIES_DESCRIPTION: Final = "MYOSCREEN: paraspinal muscle/IMAT SEG"
-#: Binary: one frame a segment and slice. Label map: one frame a slice; ten times smaller in RLE, but many
-#: archives and viewers do not know it yet (DICOM.md 1.1), so it is for peers that say they do.
-Encoding = Literal["binary", "labelmap"]
 
 
 def write_seg(

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from highdicom.sr import Comprehensive3DSR, ComprehensiveSR, EnhancedSR
 from pydicom.dataset import Dataset
@@ -12,6 +12,7 @@ from service.core.finding import Finding
 from service.core.language import ENGLISH, Words
 from service.core.mask import Mask
 from service.core.status import OutputKind
+from service.core.variant import SrClass, SrForm
 from service.dicom import codes
 from service.dicom.citing import cited, images_of_all
 from service.dicom.groups import measurement_groups
@@ -40,10 +41,6 @@ from service.dicom.stamp import (
 )
 
 SERIES_DESCRIPTION: Final = "MYOSCREEN: measures, RESEARCH USE ONLY, NOT FOR DIAGNOSIS"
-#: The class that IHE names for reports of measurements, and two older ones for archives that refuse it.
-SrClass = Literal["comprehensive3d", "comprehensive", "enhanced"]
-#: Every number with its segment; or an outline on one slice with the main numbers.
-SrForm = Literal["volumetric", "planar"]
 CLASSES: Final[dict[SrClass, type[Dataset]]] = {
     "comprehensive3d": Comprehensive3DSR,
     "comprehensive": ComprehensiveSR,

@@ -38,10 +38,8 @@ def font(size_px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 def font_for(text: str, size_px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     """The font that has all letters of a text that ``can_draw``."""
-    wide = wide_font()
-    if wide is None or not needs_wide_font(text):
-        return font(size_px, bold=bold)
-    return _wide(str(wide), size_px, _face(text))
+    wide = wide_font() if needs_wide_font(text) else None
+    return font(size_px, bold=bold) if wide is None else _wide(str(wide), size_px, _face(text))
 
 
 @lru_cache(maxsize=64)

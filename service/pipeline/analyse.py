@@ -32,11 +32,11 @@ from service.core.finding import (
 )
 from service.core.mask import Mask, two_class_mask
 from service.core.measure import measure_muscles
-from service.core.norms import NormTable, Scorable, score
+from service.core.norms import NormTable, Repeatability, Scorable, score
 from service.core.predictor import Outlook, gather
 from service.core.quality import check_age, check_compartment
 from service.core.risk import Policy, quadrant, raise_flags
-from service.core.series import Person, StackFacts
+from service.core.series import Contrast, Person, StackFacts
 from service.core.variant import Variant
 from service.core.volume import Grid, Volume
 from service.core.water_fat import check_water_and_fat, is_fat
@@ -250,16 +250,19 @@ def _outlook(
     return card.predictor.outlook(evidence)
 
 
+def _repeats(card: Card, definition: Definition, contrast: Contrast) -> Repeatability | None:
+    """The spread of repeated measurements; the card's is of one contrast alone, so a Dixon pair has none."""
+    return None if definition.fat_method == water_fat.METHOD else card.repeatability.get(contrast)
+
+
 def _scorables(
     measures: Measures, facts: StackFacts, definition: Definition, card: Card
 ) -> Iterator[tuple[Scorable, Definition]]:
     """The measures that are compared with norms, and the definition that a norm must be of.
 
-    The signal fat fraction is among them where a Dixon pair gave it. The card's repeatability is of one
-    contrast alone, so a Dixon pair has none.
+    The signal fat fraction is among them where a Dixon pair gave it.
     """
-    alone = definition.fat_method != water_fat.METHOD
-    repeats = card.repeatability.get(facts.contrast) if alone else None
+    repeats = _repeats(card, definition, facts.contrast)
     share = Scorable(
         measure="imat_fraction",
         value=measures.total.imat_fraction,
@@ -340,9 +343,10 @@ def _definition(card: Card, method: str | None) -> Definition:
 
 def _change(finding: Finding, before: Sequence[JobBefore], card: Card) -> Change | None:
     """The newest earlier finding of the person that is like this one, beside it."""
-    alone = finding.definition is not None and finding.definition.fat_method != water_fat.METHOD
-    repeats = card.repeatability.get(finding.series.contrast) if finding.series and alone else None
+    if finding.definition is None or finding.series is None:
+        return None
     spread = None
+    repeats = _repeats(card, finding.definition, finding.series.contrast)
     if repeats is not None:
         spread = Spread(sd={"imat_fraction": repeats.imat_fraction_sd}, cv={"lmm_ml": repeats.lmm_cv})
     earlier = (read_earlier(each.finding, days=each.days) for each in before)

@@ -1,14 +1,14 @@
 """From a finding to its objects and pictures: what radiologists and auditors open."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.core.finding import Finding
-from service.core.language import IN
+from service.core.language import ENGLISH, IN, Words
 from service.core.mask import Mask
 from service.core.norms import NormTable, value_at
 from service.core.status import OutputKind
@@ -20,7 +20,7 @@ from service.dicom.identity import ObjectIdentity, Reference, Written, fingerpri
 from service.dicom.pdf import write_pdf
 from service.dicom.seg import write_seg
 from service.dicom.sr import class_uid, write_sr
-from service.pictures.content import Banner
+from service.pictures.content import Banner, Panel
 from service.pictures.figures import ReferenceCurve
 from service.pictures.overlay import make_panels, png
 from service.pictures.pages import draw_charts, report_pdf
@@ -80,7 +80,7 @@ def write_objects(
         drawing = drawn.get((OutputKind.SEG, variant.shape))
         seg = None if drawing is None else written[drawing]
         written += [replace(each, variants=(variant.name,)) for each in _own(making, variant, seg, suffix)]
-    _write_pictures(volume, mask, draw_charts(finding, _curves(finding, norms)), out)
+    _write_pictures(volume, mask, making.charts(ENGLISH), out)
     return tuple(written)
 
 
@@ -96,6 +96,22 @@ class _Making:
     norms: tuple[NormTable, ...]
     older: Mapping[str, str]
     out: Path
+    _charts: dict[Words, Sequence[NDArray[np.uint8]]] = field(default_factory=dict)
+    _panels: dict[Words, tuple[Panel, ...]] = field(default_factory=dict)
+
+    def charts(self, words: Words) -> Sequence[NDArray[np.uint8]]:
+        """Profile and reference curves, drawn once for each language."""
+        if words not in self._charts:
+            self._charts[words] = draw_charts(self.finding, _curves(self.finding, self.norms), words)
+        return self._charts[words]
+
+    def panels(self, words: Words) -> tuple[Panel, ...]:
+        """Key slices with the mask, drawn once for each language."""
+        if self.volume is None:
+            return ()
+        if words not in self._panels:
+            self._panels[words] = make_panels(self.volume, self.mask, words=words)
+        return self._panels[words]
 
     def named(self, variant: Variant) -> ObjectIdentity:
         """The identity of the objects of one variant; that of the usual one is the finding's own."""
@@ -151,7 +167,7 @@ def _own(making: _Making, variant: Variant, seg: Written | None, suffix: str) ->
     identity = making.named(variant)
     shown = making.finding if variant.flags else replace(making.finding, flags=())
     banner = _banner(making.inputs)
-    panels = make_panels(making.volume, making.mask, words=words) if making.volume is not None else ()
+    panels = making.panels(words)
     picture = summary_image(shown, banner, panels, words)
     capture = write_capture(stack, picture, identity=identity, path=out / f"capture{suffix}.dcm")
     sr = write_sr(
@@ -168,8 +184,7 @@ def _own(making: _Making, variant: Variant, seg: Written | None, suffix: str) ->
         mask=making.mask,
         words=words,
     )
-    charts = draw_charts(making.finding, _curves(making.finding, making.norms), words)
-    pdf = report_pdf(shown, banner, panels, charts=charts, words=words)
+    pdf = report_pdf(shown, banner, panels, charts=making.charts(words), words=words)
     (out / f"report{suffix}.pdf").write_bytes(pdf)
     return sr, capture, write_pdf(stack, pdf, sr=sr, identity=identity, path=out / f"report{suffix}.dcm")
 

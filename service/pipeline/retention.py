@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -102,11 +103,12 @@ def due(sessions: Sessions, terms: Terms, *, now: datetime) -> dict[Kept, int]:
 
 def _purge(sessions: Sessions, kind: Kept, *, until: datetime, now: datetime) -> int:
     """Mark or delete one kind of every study that is old enough; each study in its own transaction."""
-    act = {
-        Kept.PIXELS: retention.mark_pixels,
+    acts: dict[Kept, Callable[..., None]] = {
+        Kept.PIXELS: partial(retention.mark_pixels, until=until),
         Kept.RESULTS: retention.mark_results,
         Kept.ROWS: retention.delete_study,
-    }[kind]
+    }
+    act = acts[kind]
     done = 0
     while True:
         with reading(sessions) as session:
@@ -115,7 +117,7 @@ def _purge(sessions: Sessions, kind: Kept, *, until: datetime, now: datetime) ->
         for study_id in found:
             with sessions.begin() as session:
                 if retention.still_old(session, study_id, kind, until=until):
-                    act(session, study_id, until=until, now=now)
+                    act(session, study_id, now=now)
                     acted += 1
         done += acted
         if not acted:

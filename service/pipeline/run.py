@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from service.core.status import SENT, AnalysisState
-from service.db import circuits, deliveries, ledger, people, priors, queries
+from service.db import deliveries, ledger, people, priors, queries
 from service.db.deliveries import OutputFacts
 from service.db.queries import Claim
 from service.db.session import Session, Sessions, reading
 from service.dicom.identity import Written
 from service.dicom.spool import Spool
 from service.errors import LeaseLost, Reason, WorkerEnds
-from service.pipeline.deliver import Destination
+from service.pipeline.deliver import Destination, variant_for
 from service.pipeline.heartbeat import Heartbeat
 from service.pipeline.job import (
     Job,
@@ -245,10 +245,7 @@ def _plan(
     planned = []
     for destination in bench.destinations:
         kinds = [kind for kind in destination.outputs if kind in SENT[state]]
-        variant = destination.variant
-        if variant.fallback is not None and circuits.falls_back(session, destination.name):
-            variant = variant.fallback
-        rows = deliveries.outputs_of(session, claim.analysis_id, variant.name)
+        rows = deliveries.outputs_of(session, claim.analysis_id, variant_for(session, destination).name)
         new = deliveries.plan(session, rows, peer=destination.name, kinds=kinds, now=now)
         if new:
             detail = {"peer": destination.name, "objects": len(new)}

@@ -149,11 +149,7 @@ def make_work(settings: Settings, sessions: Sessions, perform: Perform) -> Work:
             attempts=settings.confirm_attempts,
         ),
         slots=settings.analysis_slots,
-        keep=retention.Terms.in_days(
-            pixels=settings.keep_pixels_days,
-            results=settings.keep_results_days,
-            rows=settings.keep_rows_days,
-        ),
+        keep=retention.Terms.in_days(**settings.keep_days),
     )
 
 

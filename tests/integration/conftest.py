@@ -2,10 +2,12 @@
 
 import pytest
 
+from service import receiver
 from service.db.session import make_sessions, upgrade
 from service.settings import load
-from tests.make import servers
+from tests.make import results, servers
 from tests.make.running import free_port
+from tests.make.web import copy_world, make_world
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +61,44 @@ def grown_or_embedded(request):
         "database_url": request.getfixturevalue("postgres").new_database(),
         "broker_url": request.getfixturevalue("redis_url"),
     }
+
+
+@pytest.fixture
+def open_door(make_settings):
+    """Open the receiver with these settings; closed afterwards."""
+    doors = []
+
+    def open_it(**changes):
+        door = receiver.open_door(make_settings(**changes))
+        doors.append(door)
+        return door
+
+    yield open_it
+    for door in doors:
+        door.close(finish_seconds=0)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """One series, and what is truly in it."""
+    return results.world(tmp_path_factory.mktemp("series"))
+
+
+@pytest.fixture(scope="module")
+def objects(made, tmp_path_factory):
+    """Every object of its finding."""
+    return results.write_objects(made, tmp_path_factory.mktemp("objects"))
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """The web door on a filled database, to be copied."""
+    return make_world(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture
+def world(template, tmp_path):
+    """A copy of it that a test may change."""
+    world = copy_world(template, tmp_path / "home")
+    yield world
+    world.sessions.kw["bind"].dispose()

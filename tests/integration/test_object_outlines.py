@@ -19,26 +19,12 @@ from service.dicom.identity import uid
 from service.dicom.rejection import write_rejection_note, write_withdrawal_sr
 from tests.make.results import (
     IDENTITY,
-    Objects,
-    World,
     not_assessable,
     read_world,
     unseparated,
-    world,
-    write_objects,
     write_sr,
 )
 from tests.make.tools import program, run
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> World:
-    return world(tmp_path_factory.mktemp("series"))
-
-
-@pytest.fixture(scope="module")
-def objects(made, tmp_path_factory) -> Objects:
-    return write_objects(made, tmp_path_factory.mktemp("objects"))
 
 
 @pytest.fixture(scope="module")

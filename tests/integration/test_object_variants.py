@@ -27,26 +27,13 @@ from tests.make.results import (
     DEFINITION,
     IDENTITY,
     MODEL,
-    Objects,
     World,
     finding,
     not_assessable,
     unseparated,
-    world,
-    write_objects,
 )
 from tests.make.servers import start_orthanc
 from tests.make.tools import run
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> World:
-    return world(tmp_path_factory.mktemp("series"))
-
-
-@pytest.fixture(scope="module")
-def objects(made, tmp_path_factory) -> Objects:
-    return write_objects(made, tmp_path_factory.mktemp("objects"))
 
 
 def drawn(made: World, path: Path, **how):

@@ -28,14 +28,12 @@ from tests.make.results import (
     DEFINITION,
     IDENTITY,
     MODEL,
-    Objects,
     World,
     finding,
     not_assessable,
     read_world,
     unseparated,
     volumes_ml,
-    world,
     write_objects,
 )
 
@@ -44,16 +42,6 @@ BIN = Path(sys.executable).parent
 DCIODVFY_ALLOWED = ("Unrecognized defined term = <99MYOSCREEN>",)
 #: dcentvfy puts the accession number into the series where a report repeats it for its request.
 DCENTVFY_ALLOWED = ("Element=<AccessionNumber> IE <Series> versus <Study>",)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> World:
-    return world(tmp_path_factory.mktemp("series"))
-
-
-@pytest.fixture(scope="module")
-def objects(made, tmp_path_factory) -> Objects:
-    return write_objects(made, tmp_path_factory.mktemp("objects"))
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ import pytest
 from pynetdicom import AE, build_role
 from sqlalchemy import select
 
-from service import receiver
 from service.db import ledger
 from service.db.session import reading
 from service.db.tables import Instance, Series
@@ -31,20 +30,6 @@ from tests.make.series import mr_series, mr_slice, save
 
 SEED = 20261123
 MUTATIONS = 1500
-
-
-@pytest.fixture
-def open_door(make_settings):
-    doors = []
-
-    def open_it(**changes):
-        door = receiver.open_door(make_settings(**changes))
-        doors.append(door)
-        return door
-
-    yield open_it
-    for door in doors:
-        door.close(finish_seconds=0)
 
 
 def send(door, *paths):

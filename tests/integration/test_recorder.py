@@ -9,30 +9,15 @@ from sqlalchemy import event, select
 from service.db import ledger
 from service.db.session import reading
 from service.db.tables import Instance, Series, Study
-from service.dicom.instance import read_identity
-from service.dicom.scp import Received
 from service.dicom.spool import Spool
 from service.pipeline import intake
-from tests.make.received import NOW, encoded
+from tests.make.received import NOW, received
 from tests.make.series import mr_series
 
 
 @pytest.fixture
 def spool(tmp_path):
     return Spool(tmp_path / "spool")
-
-
-def received(spool, path):
-    raw, meta = encoded(path)
-    syntax = str(meta.TransferSyntaxUID)
-    identity = read_identity(raw, syntax)
-    kept = spool.keep(
-        raw,
-        sop_class_uid=identity.sop_class_uid,
-        sop_instance_uid=identity.sop_instance_uid,
-        transfer_syntax_uid=syntax,
-    )
-    return Received(identity=identity, transfer_syntax_uid=syntax, calling_ae="SENDER", kept=kept)
 
 
 def counts(sessions):

@@ -19,7 +19,7 @@ from pydicom.uid import (
 )
 from sqlalchemy import select
 
-from service import files, receiver
+from service import files
 from service.db import ledger
 from service.db.session import reading
 from service.db.tables import Instance, RejectedCaller, Series
@@ -32,21 +32,6 @@ from tests.make.series import enhanced_mr, mr_series, mr_slice, save
 from tests.make.servers import dcmtk
 
 LOOPBACK = {"name": "scanner", "ae_title": "SCANNER", "host": "127.0.0.1"}
-
-
-@pytest.fixture
-def open_door(make_settings):
-    """Open the receiver with these settings; closed afterwards."""
-    doors = []
-
-    def open_it(**changes):
-        door = receiver.open_door(make_settings(**changes))
-        doors.append(door)
-        return door
-
-    yield open_it
-    for door in doors:
-        door.close(finish_seconds=0)
 
 
 def address(door, *, calling="SCANNER", called="MYOSCREEN"):

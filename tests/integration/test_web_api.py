@@ -15,22 +15,9 @@ from service.db.tables import Analysis, Delivery, Output
 from service.errors import Reason
 from service.web.auth import Needs
 from tests.make import ledger
-from tests.make.web import copy_world, make_world
 
 PATIENT = (ledger.PATIENT_NAME, ledger.PATIENT_ID, ledger.BIRTH_DATE, ledger.ACCESSION, "Muster", "Erika")
 PUBLIC = {"/healthz", "/readyz", "/metrics", "/login", "/favicon.ico"}
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return make_world(tmp_path_factory.mktemp("template"))
-
-
-@pytest.fixture
-def world(template, tmp_path):
-    world = copy_world(template, tmp_path / "home")
-    yield world
-    world.sessions.kw["bind"].dispose()
 
 
 def routes(router, prefix=""):

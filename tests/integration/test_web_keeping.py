@@ -1,22 +1,9 @@
 """Legal holds and what was taken away, by page and by REST."""
 
-import pytest
 from sqlalchemy import update
 
 from service.db.tables import Analysis
-from tests.make.web import copy_world, form_token, make_world
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return make_world(tmp_path_factory.mktemp("template"))
-
-
-@pytest.fixture
-def world(template, tmp_path):
-    world = copy_world(template, tmp_path / "home")
-    yield world
-    world.sessions.kw["bind"].dispose()
+from tests.make.web import form_token
 
 
 def test_a_person_holds_a_study_and_releases_it(world):

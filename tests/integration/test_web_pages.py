@@ -9,7 +9,7 @@ from service.db import circuits, people
 from service.errors import Reason
 from service.web.auth import COOKIE
 from tests.make import ledger
-from tests.make.web import PASSWORD, copy_world, form_token, log_in, make_world
+from tests.make.web import PASSWORD, form_token, log_in
 
 PAGES = [
     "/",
@@ -27,18 +27,6 @@ PAGES = [
     "/account",
 ]
 PATIENT = (ledger.PATIENT_ID, ledger.ACCESSION, "Muster", "Erika", "1970-01-31")
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return make_world(tmp_path_factory.mktemp("template"))
-
-
-@pytest.fixture
-def world(template, tmp_path):
-    world = copy_world(template, tmp_path / "home")
-    yield world
-    world.sessions.kw["bind"].dispose()
 
 
 def test_every_page_says_research_use_only_and_forbids_foreign_content(world):

@@ -1,25 +1,11 @@
 """A person or a program takes a result back: page, list and REST."""
 
-import pytest
-
 from service.core.status import WITHDRAWAL_REASONS, OutputKind
 from service.db import deliveries
 from service.db.deliveries import OutputFacts
 from service.dicom import codes
 from service.web import words
-from tests.make.web import copy_world, form_token, make_world
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return make_world(tmp_path_factory.mktemp("template"))
-
-
-@pytest.fixture
-def world(template, tmp_path):
-    world = copy_world(template, tmp_path / "home")
-    yield world
-    world.sessions.kw["bind"].dispose()
+from tests.make.web import form_token
 
 
 def test_a_person_withdraws_a_result_by_its_page(world):

@@ -82,10 +82,11 @@ def measured_result(**changes: Any) -> queries.Result:
 
 def take_in(sessions: Sessions, spool: Spool, paths: Sequence[Path], *, now: datetime = NOW) -> list[str]:
     """Keep and record files as the receiver does; what each became."""
-    return [_take_in(sessions, spool, path, now=now) for path in paths]
+    return [intake.record_instance(sessions, spool, received(spool, path), now=now).value for path in paths]
 
 
-def _take_in(sessions: Sessions, spool: Spool, path: Path, *, now: datetime) -> str:
+def received(spool: Spool, path: Path) -> Received:
+    """One file, kept as the receiver keeps it."""
     raw, meta = encoded(path)
     syntax = str(meta.TransferSyntaxUID)
     identity = read_identity(raw, syntax)
@@ -95,8 +96,7 @@ def _take_in(sessions: Sessions, spool: Spool, path: Path, *, now: datetime) -> 
         sop_instance_uid=identity.sop_instance_uid,
         transfer_syntax_uid=syntax,
     )
-    received = Received(identity=identity, transfer_syntax_uid=syntax, calling_ae="SENDER", kept=kept)
-    return intake.record_instance(sessions, spool, received, now=now).value
+    return Received(identity=identity, transfer_syntax_uid=syntax, calling_ae="SENDER", kept=kept)
 
 
 def encoded(path: Path) -> tuple[bytes, Any]:

@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 from service.core.variant import Variant, all_variants
 
 
@@ -27,4 +29,4 @@ def test_language_and_flags_do_not_shape_the_segmentation():
 
 def test_a_variant_travels_as_plain_values():
     variant = Variant(language="de", sr_form="planar")
-    assert Variant(**variant.as_dict()) == variant
+    assert Variant(**asdict(variant)) == variant
