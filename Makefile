@@ -45,8 +45,9 @@ unit: test-setup ## run the tests that touch memory only
 soak: test-setup ## run what takes long: the crash matrix, SOAK_KILLS random kills, long outages, 50,000 instances
 	$(BIN)/python -m pytest tests/soak -s -v
 
-fuzz: test-setup ## search for bytes on the wire that break the receiver, FUZZ_SECONDS long (120)
+fuzz: test-setup ## search for bytes on the wire and in files that break the service, FUZZ_SECONDS long each (120)
 	$(BIN)/python -m tests.fuzz.wire --seconds $(or $(FUZZ_SECONDS),120)
+	$(BIN)/python -m tests.fuzz.files --seconds $(or $(FUZZ_SECONDS),120)
 
 bench: test-setup ## measure, as ratios side by side in one run
 	$(BIN)/python -m tests.bench

@@ -8,13 +8,18 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 #: Only the service's own account may enter its folders or read its files (patient data).
 PRIVATE_DIR = 0o700
 PRIVATE_FILE = 0o600
+#: As long as the output of SHA-256, which is what RFC 2104 asks of a key for HMAC.
+SECRET_BYTES = 32
 _CHUNK = 1024 * 1024
+#: Longer than any line that is added to a file.
+_TAIL = 64 * 1024
 #: Ending of files that are still being written; a crash may leave one behind.
 PART = ".part"
 
@@ -51,6 +56,40 @@ def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
         part.unlink(missing_ok=True)
         raise
     sync_dir(path.parent)
+
+
+def append_durably(path: Path, line: bytes) -> None:
+    """Add ``line``, which ends with a line end, to a private file; it is on the disk once this returns.
+
+    The file may be one to which things can only be added. What a power cut left of a line is taken away.
+    """
+    is_new = not path.exists()
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, PRIVATE_FILE), "rb+") as file:
+        tail, begins = _tail(file)
+        if tail and not tail.endswith(b"\n"):
+            file.truncate(begins + tail.rfind(b"\n") + 1)
+        file.seek(0, os.SEEK_END)
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+    if is_new:
+        sync_dir(path.parent)
+
+
+def last_line(path: Path) -> bytes:
+    """The last whole line of a file of short lines; empty where there is none."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        tail, _ = _tail(file)
+    return tail[: tail.rfind(b"\n") + 1].rstrip(b"\n").rpartition(b"\n")[2]
+
+
+def _tail(file: BinaryIO) -> tuple[bytes, int]:
+    """The end of a file, and where it begins."""
+    begins = max(0, file.seek(0, os.SEEK_END) - _TAIL)
+    file.seek(begins)
+    return file.read(), begins
 
 
 def sync_dir(path: Path) -> None:
@@ -94,6 +133,37 @@ def within(root: Path, relative: str) -> Path:
     if not path.is_relative_to(root.resolve()):
         raise ValueError("the path leads out of its folder")
     return path
+
+
+def find_secret(path: Path) -> bytes | None:
+    """The random bytes that ``own_secret`` wrote; None where there are none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def own_secret(path: Path) -> bytes:
+    """Random bytes that lie in a private file; made the first time, by one process for all."""
+    secret = find_secret(path)
+    if secret is not None:
+        return secret
+    make_private_dir(path.parent)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=PART)
+    part = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(SECRET_BYTES))
+            file.flush()
+            os.fchmod(file.fileno(), PRIVATE_FILE)
+            os.fsync(file.fileno())
+        # Who comes first makes it; the others take what is there.
+        with suppress(FileExistsError):
+            path.hardlink_to(part)
+    finally:
+        part.unlink()
+    sync_dir(path.parent)
+    return path.read_bytes()
 
 
 def is_open_to_others(path: Path) -> bool:

@@ -49,6 +49,7 @@ ALLOWED = frozenset(
         "route",
         "seconds",
         "series_id",
+        "sha256",
         "signal",
         "state",
         "status",

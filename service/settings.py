@@ -66,6 +66,8 @@ class Peer(BaseModel):
     sr_class: Literal["comprehensive3d", "comprehensive", "enhanced"] = "comprehensive3d"
     #: Every number with its segment, or an outline on one slice for viewers that show nothing else.
     sr_form: Literal["volumetric", "planar"] = "volumetric"
+    #: Offer it deflated copies of the objects, and send these where it takes them.
+    deflated: bool = False
     release: Literal["automatic"] = "automatic"
     flags: bool = False
     language: Literal["en", "de"] = "en"
@@ -79,6 +81,8 @@ class Peer(BaseModel):
     ca_file: Path | None = None
     #: How the peer is asked afterwards whether it has what it was sent.
     confirm: Literal["none", "commitment", "query"] = "none"
+    #: Whether it is asked how many images a series has that it sends: by C-FIND, or QIDO-RS of ``stow_url``.
+    count: Literal["none", "query"] = "none"
     #: Results on their way to it at a time.
     lanes: int = Field(default=1, ge=1, le=8)
     #: How long it may think about one object, or take no byte.
@@ -105,9 +109,17 @@ class Peer(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _a_count_needs_somebody_to_ask(self) -> Self:
+        if self.count == "query" and self.port is None and self.stow_url is None:
+            raise ValueError(f"peer {self.name!r} cannot be asked for counts without a port or a stow_url")
+        return self
+
+    @model_validator(mode="after")
     def _one_way_out(self) -> Self:
         if self.stow_url is None and (self.qido_url or self.authorization_file or self.ca_file):
             raise ValueError(f"peer {self.name!r} has settings of DICOMweb but no stow_url")
+        if self.deflated and self.port is None:
+            raise ValueError(f"peer {self.name!r} cannot be sent deflated copies without a port")
         if self.stow_url is not None and self.port is not None:
             raise ValueError(f"peer {self.name!r} has a port and a stow_url: write two peers")
         if self.confirm == "commitment" and self.port is None:
@@ -215,6 +227,8 @@ class Settings(BaseSettings):
         "demonstration-lmm",
     )
     policy: str = "default"
+    #: Which of the eligible images are measured: name of a file in ``rules/``, or a path to one.
+    rules: str = Field(default="default", min_length=1, max_length=512)
     #: In order of preference; empty means the best that the card admits.
     execution_providers: Annotated[tuple[str, ...], NoDecode] = ()
     #: Demanded precision; empty means the fastest that the card admits.
@@ -222,6 +236,11 @@ class Settings(BaseSettings):
     inference_threads: int = Field(default=0, ge=0)
     #: Site codes that appear in the objects.
     institution_name: str = ""
+
+    #: Where heads of the audit record are written, and the key that signs them; absent: HOME/audit. Best on
+    #: another machine's disk, to which this one can only add.
+    audit_heads: Path | None = None
+    audit_key_file: Path | None = None
 
     session_idle_minutes: int = Field(default=15, ge=1)
     log_format: Literal["text", "json"] = "text"
@@ -296,6 +315,7 @@ class Settings(BaseSettings):
         named = (
             self.database_url_file,
             self.broker_url_file,
+            self.audit_key_file,
             self.tls_key,
             self.tls_key_password_file,
             self.http_tls_key,
@@ -343,6 +363,11 @@ class Settings(BaseSettings):
     def results_dir(self) -> Path:
         """Where results lie."""
         return self.home / "results"
+
+    @property
+    def audit_dir(self) -> Path:
+        """Where heads of the audit record and their key lie."""
+        return self.home / "audit"
 
     @property
     def embedded_broker(self) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from service.core.mask import Mask
 from service.dicom.capture import write_capture
 from service.dicom.deflate import deflate
+from service.dicom.groups import Segmented
 from service.dicom.gsps import write_gsps
 from service.dicom.pdf import write_pdf
 from service.dicom.phantom import paraspinal_phantom
@@ -42,7 +43,7 @@ def objects(scratch: Path, repeats: int) -> dict[str, float]:
     seg = write_seg(stack, mask, **drawing, path=paths["seg"])
     picture = summary_image(told, results.BANNER, panels)
     capture = write_capture(stack, picture, **usual, path=paths["sc"])
-    cited = {"seg": seg, "others": [capture], **usual}
+    cited = {"segs": [Segmented(seg=seg, stack=stack)], "others": [capture], **usual}
     sr = write_sr(stack, told, **cited, path=paths["sr"])
 
     def document() -> None:

@@ -26,7 +26,12 @@ COMMANDS = {
     "model": "references",
     **dict.fromkeys(("backup", "restore", "purge", "hold"), "keeping"),
     "withdraw": "withdrawal",
+    **dict.fromkeys(("rescore", "replay"), "again"),
+    "audit": "auditing",
     "analyse": "analyse",
+    "rules": "rules",
+    "optout": "optout",
+    "ingest": "ingest",
     "demo": "demo",
     "doctor": "doctor",
 }

@@ -9,6 +9,7 @@ from service import files
 from service.cli.workshops import recipe_from
 from service.pipeline.batch import analyse_paths, first_reasons, measures_table
 from service.settings import load
+from service.worker.choosing import rules_from
 
 #: Nothing was eligible or assessable: an answer, told apart from a failed call (1).
 NOTHING_MEASURED = 3
@@ -33,7 +34,10 @@ def analyse(
     if table is not None and not table.parent.is_dir():
         typer.echo(f"myoscreen: there is no folder for the table {table}", err=True)
         raise typer.Exit(1)
-    outcomes = analyse_paths(paths, out, recipe_from(load()), jobs=jobs, resume=resume)
+    settings = load()
+    outcomes = analyse_paths(
+        paths, out, recipe_from(settings), jobs=jobs, resume=resume, rules=rules_from(settings)
+    )
     if table is not None:
         files.write_atomically(table, measures_table(out, outcomes))
     measured = [outcome for outcome in outcomes if outcome.status == "measured"]

@@ -10,10 +10,12 @@ import typer
 
 from service import files
 from service.cli.workshops import recipe_from
-from service.db.session import require_current
+from service.db import optouts
+from service.db.session import make_sessions, reading, require_current
 from service.dicom import scu, tls
 from service.errors import ConfigurationError, ServiceError
 from service.settings import Peer, Settings, load
+from service.worker.choosing import rules_from
 
 Check = tuple[str, Callable[[], str]]
 BROKER_SECONDS = 3.0
@@ -43,12 +45,22 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield "disk", lambda: _disk(settings)
     yield "database", lambda: _database(settings)
     yield "network and norms", lambda: _workshop(settings)
+    yield "rules", lambda: rules_from(settings).reference
+    yield "opt-out list", lambda: _opt_outs(settings)
     yield "broker", lambda: _broker(settings)
     if settings.tls_files is not None:
         yield "DICOM TLS", lambda: _dicom_tls(settings)
     for peer in settings.peer:
         if peer.port is not None:
             yield f"peer {peer.name}", partial(_echo, peer, settings)
+
+
+def _opt_outs(settings: Settings) -> str:
+    """The list, and that its key is there."""
+    require_current(settings.resolved_database_url)
+    with reading(make_sessions(settings.resolved_database_url)) as session:
+        optouts.lists_any(session, settings.home, [("doctor", "")])
+        return f"{len(optouts.lines(session))} lines"
 
 
 def _echo(peer: Peer, settings: Settings) -> str:

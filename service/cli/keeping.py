@@ -79,6 +79,10 @@ def _settings_files(settings: Settings) -> Iterator[tuple[str, Path]]:
     path = settings.config or settings.home / "myoscreen.toml"
     if path.is_file():
         yield "myoscreen.toml", path
+    if settings.audit_dir.is_dir():
+        yield "audit", settings.audit_dir
+    if settings.rules.endswith(".toml") and Path(settings.rules).expanduser().is_file():
+        yield "rules.toml", Path(settings.rules).expanduser()
     yield from _files_of("", settings)
     for peer in settings.peer:
         yield from _files_of(f"{peer.name}.", peer)
@@ -91,9 +95,10 @@ def _files_of(prefix: str, model: BaseModel) -> Iterator[tuple[str, Path]]:
 
 
 def _model_files(settings: Settings) -> dict[str, Path]:
-    """The network in use, with every norm and policy beside it."""
+    """The network in use, with every norm, policy and set of rules beside it."""
     folder = settings.models_dir or bundled_models_dir()
-    return {name: folder / name for name in (settings.model, "norms", "policies") if (folder / name).is_dir()}
+    names = (settings.model, "norms", "policies", "rules")
+    return {name: folder / name for name in names if (folder / name).is_dir()}
 
 
 def purge(

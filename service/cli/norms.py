@@ -15,6 +15,7 @@ from service.core.normfit_table import FEWEST_REPLICATES, REPLICATES, Plan
 from service.core.norms import NormTable, value_at
 from service.core.normtable import POPULATIONS, UNITS
 from service.db.cohort import reference_people
+from service.db.optouts import listed_studies
 from service.db.session import make_sessions, reading, require_current
 from service.pictures.norm_pictures import centile_figure, worm_figure
 from service.pictures.overlay import png
@@ -228,10 +229,15 @@ def _people(source: _Source, measure: str, include: Include) -> list[ReferencePe
         if not read.has_persons:
             typer.echo("the file has no column person: each line counts as another person")
         return list(read.people)
-    url = load().resolved_database_url
+    settings = load()
+    url = settings.resolved_database_url
     require_current(url)
     with reading(make_sessions(url)) as session:
-        return list(reference_people(session, measure, definition=definition_of(measure, None)))
+        without = listed_studies(session, settings.home)
+        if without:
+            typer.echo(f"left out: {len(without)} studies of patients on the opt-out list")
+        people = reference_people(session, measure, definition=definition_of(measure, None), without=without)
+        return list(people)
 
 
 def _table(name: str) -> NormTable:

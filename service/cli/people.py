@@ -15,7 +15,9 @@ ACTOR = "command line"
 user_app = typer.Typer(no_args_is_help=True, help="People who may log in.")
 key_app = typer.Typer(no_args_is_help=True, help="API keys for programs.")
 Name = Annotated[str, typer.Argument(help="Name of the user or key.")]
-RoleName = Annotated[str, typer.Option("--role", help="viewer, operator, admin or auditor.")]
+RoleName = Annotated[
+    str, typer.Option("--role", help="viewer, operator, admin or auditor; for a key also sender.")
+]
 
 
 def _sessions() -> Sessions:

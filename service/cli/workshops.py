@@ -10,7 +10,10 @@ __all__ = ["WorkshopRecipe", "recipe_from"]
 
 
 def recipe_from(settings: Settings, *, for_peers: bool = False) -> WorkshopRecipe:
-    """The recipe that the settings describe; ``for_peers`` with the objects as the peers want them."""
+    """The recipe that the settings describe; ``for_peers`` with the objects as the peers want them.
+
+    What new scores need is kept then, too.
+    """
     receivers = [peer for peer in settings.peer if peer.outputs] if for_peers else []
     return WorkshopRecipe(
         models_dir=settings.models_dir or bundled_models_dir(),
@@ -23,4 +26,5 @@ def recipe_from(settings: Settings, *, for_peers: bool = False) -> WorkshopRecip
         institution=settings.institution_name,
         variants=all_variants(tuple(variant_of(peer) for peer in receivers)),
         gsps=any("GSPS" in peer.outputs for peer in receivers),
+        keep=for_peers,
     )

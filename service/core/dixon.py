@@ -6,13 +6,14 @@ fat fraction, no pair only a weaker method.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final
 
 import numpy as np
 
+from service.core.inputset import InputSet, P, Placed, alone
 from service.core.series import Acquisition, Contrast, Role, StackFacts
+from service.core.stations import compose, is_usable
 from service.core.volume import PARALLEL_TOLERANCE, Grid
 from service.errors import Reason
 
@@ -35,56 +36,18 @@ PART_OF_SET: Final = Reason(
 )
 
 
-class Placed(Protocol):
-    """A stack: what its headers say, and where it lies."""
-
-    @property
-    def facts(self) -> StackFacts:
-        """What the headers say."""
-        ...
-
-    @property
-    def grid(self) -> Grid:
-        """Where the voxels lie."""
-        ...
-
-
-P = TypeVar("P", bound=Placed)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class InputSet(Generic[P]):
-    """The stacks of one analysis in their roles; results lie on the grid of the first."""
-
-    stacks: tuple[tuple[Role, P], ...]
-    #: Why water and fat belong together, by the attributes that say so; "" for a single stack.
-    evidence: str = ""
-    #: Why a water or fat image was not paired although there are partners.
-    unpaired: Reason | None = None
-
-    @property
-    def first(self) -> P:
-        """The stack whose grid is that of the results."""
-        return self.stacks[0][1]
-
-    @property
-    def role(self) -> Role:
-        """The role of the first stack."""
-        return self.stacks[0][0]
-
-    @property
-    def fat(self) -> P | None:
-        """The fat image of a Dixon pair."""
-        return next((stack for role, stack in self.stacks if role is Role.FAT), None)
-
-
 def find_input_sets(stacks: Sequence[P]) -> tuple[InputSet[P], ...]:
-    """Every stack in one input set: a Dixon pair, another part of such an acquisition, or alone.
+    """Every stack in one input set: several stations, a Dixon pair, another part of such, or alone.
 
-    In the order of the stacks; a pair stands where its water image does.
+    In the order of the stacks; a pair stands where its water image does, stations where the first does.
     """
-    waters = [stack for stack in stacks if _usable(stack.facts) and stack.facts.contrast == "water"]
-    fats = [stack for stack in stacks if _usable(stack.facts) and stack.facts.contrast == "fat"]
+    return compose(_pairs_and_others(stacks))
+
+
+def _pairs_and_others(stacks: Sequence[P]) -> tuple[InputSet[P], ...]:
+    """Every stack in one input set, each station by itself."""
+    waters = [stack for stack in stacks if is_usable(stack.facts) and stack.facts.contrast == "water"]
+    fats = [stack for stack in stacks if is_usable(stack.facts) and stack.facts.contrast == "fat"]
     sets: dict[int, InputSet[P]] = {}
     fat_of_pair: set[int] = set()
     for water in waters:
@@ -102,9 +65,7 @@ def find_input_sets(stacks: Sequence[P]) -> tuple[InputSet[P], ...]:
 def pair_of(water: P, fat: P) -> InputSet[P]:
     """The input set of a water and a fat image that belong together."""
     related = relation(water, fat)
-    return InputSet(
-        stacks=((Role.WATER, water), (Role.FAT, fat)), evidence="" if related is None else related[1]
-    )
+    return alone((water, fat), evidence="" if related is None else related[1])
 
 
 def is_lonely(found: InputSet[P]) -> bool:
@@ -178,11 +139,6 @@ def same_grid(one: Grid, other: Grid) -> bool:
         and bool(np.allclose(one.row_direction, other.row_direction, rtol=0, atol=PARALLEL_TOLERANCE))
         and bool(np.allclose(one.origins_mm, other.origins_mm, rtol=0, atol=SAME_PLACE_MM))
     )
-
-
-def _usable(facts: StackFacts) -> bool:
-    """Whether the intensities are those that the scanner reconstructed."""
-    return not (facts.derived or facts.localizer or facts.lossy)
 
 
 def _same_time(one: datetime | None, other: datetime | None) -> bool | None:

@@ -6,7 +6,7 @@ The names of the fields are the published names (schema ``myoscreen.finding/1``)
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from service.core.series import Contrast, Plane, Region, Sex
+from service.core.series import BlockPlace, Contrast, Plane, Region, Sex
 from service.errors import Reason
 
 SCHEMA = "myoscreen.finding/1"
@@ -41,8 +41,21 @@ class SeriesInput:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StationSection:
+    """One station of a scan in several, and what of it counts."""
+
+    series_uid: str
+    stack: int
+    slices: int
+    #: Without those in the place of which another station's count; 0: nothing of it counts.
+    counted_slices: int
+    #: Codes of the reasons why it is left out; empty where it counts.
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class SeriesSection:
-    """The stack that was analysed."""
+    """The stack that was analysed; of several stations what they are together."""
 
     study_uid: str
     series_uid: str
@@ -56,6 +69,10 @@ class SeriesSection:
     spacing_mm: tuple[float, float, float]
     #: Maker, model and field strength; None where the headers do not name them.
     scanner: str | None = None
+    #: Set where the stack is a block: too short for volumes.
+    block: BlockPlace | None = None
+    #: From caudal to cranial; empty where there is one stack.
+    stations: tuple[StationSection, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +89,12 @@ class PersonSection:
 
 @dataclass(frozen=True, kw_only=True)
 class SideMeasures:
-    """Measures of one side, or of both together. None where the contrast cannot tell fat from lean."""
+    """Measures of one side, or of both together. None where the contrast cannot tell fat from lean.
 
-    compartment_ml: float
+    A block has no volumes: all three are None.
+    """
+
+    compartment_ml: float | None
     lmm_ml: float | None
     imat_ml: float | None
     #: Share of the compartment that is IMAT, from 0 to 1.
@@ -265,6 +285,8 @@ class Finding:
     norms: tuple[str, ...]
     policy: str | None
     software: str
+    #: The software that measured, where ``software`` only scored its measures again.
+    measured_by: str | None = None
     change: Change | None = None
     supersedes: str | None = None
     outputs: tuple[Output, ...] = ()

@@ -29,6 +29,23 @@ GERMAN: Final[dict[str, str]] = {
         "Die Werte hängen von Kontrast und Abdeckung ab und sind nur mit Werten derselben Definition "
         "vergleichbar."
     ),
+    "Neither images nor headers tell it for sure, so it was not checked: earlier surgery, small implants, "
+    "tumour, oedema, scoliosis, diseases of nerve or muscle.": (
+        "Weder Bilder noch Kopfdaten sagen es sicher, also wurde es nicht geprüft: frühere Operation, kleine "
+        "Implantate, Tumor, Ödem, Skoliose, Erkrankungen von Nerv oder Muskel."
+    ),
+    "A block of slices at one level: areas in the plane of the slices and shares of area, no volume. "
+    "It has a definition of its own and is compared neither with reference tables, nor with earlier studies, "
+    "because its vertebral level is not known.": (
+        "Ein Schichtblock auf einer Höhe: Flächen in der Schichtebene und Flächenanteile, kein Volumen. "
+        "Er hat eine eigene Definition und wird weder mit Referenztabellen noch mit früheren Studien "
+        "verglichen, weil seine Wirbelhöhe nicht bekannt ist."
+    ),
+    "block": "Block",
+    "block {number} of {of} from the caudal end": "Block {number} von {of} (von kaudal)",
+    "Measures: {block}, {slices} slices, no volume": "Messwerte: {block}, {slices} Schichten, kein Volumen",
+    "Within the block": "Innerhalb des Blocks",
+    "This is {block}.": "Dies ist {block}.",
     "Muscle compartment": "Muskelkompartiment",
     "Lean muscle (LMM)": "Magere Muskelmasse (LMM)",
     "Intermuscular fat (IMAT)": "Intermuskuläres Fett (IMAT)",
@@ -149,6 +166,9 @@ GERMAN: Final[dict[str, str]] = {
     "Slice {number} of {count}, {height} mm from the caudal end": (
         "Schicht {number} von {count}, {height} mm vom kaudalen Ende"
     ),
+    "Station {station}, slice {number} of {count}, {height} mm from the caudal end": (
+        "Station {station}, Schicht {number} von {count}, {height} mm vom kaudalen Ende"
+    ),
     "Limits": "Grenzen",
     "Origin": "Herkunft",
     "Boundary rule: {rule}": "Grenzregel: {rule}",
@@ -237,9 +257,19 @@ GERMAN: Final[dict[str, str]] = {
     "check:inside_field_of_view": "innerhalb des Bildfelds",
     "check:mirror_agreement": "Übereinstimmung mit dem Spiegelbild",
     "check:water_fat_swap": "Wasser und Fett nicht vertauscht",
+    "check:stations": "Stationen",
     "check:dixon_pair": "Dixon-Paar",
     "check:age_agrees": "Alter stimmig",
+    "reason:station_missing_between": "Eine Station zwischen anderen konnte nicht gemessen werden.",
+    "reason:stations": "Nicht alle Stationen wurden gemessen.",
+    "reason:ambiguous_stations": (
+        "Benachbarte Bildstapel zeigen dieselbe Stelle oder nennen verschiedene Regionen; sie wurden nicht "
+        "zusammengesetzt."
+    ),
     "reason:age_agrees": "PatientAge und das Alter nach den Daten widersprechen sich.",
+    "check:post_contrast": "ohne Kontrastmittel, oder es stört nicht",
+    "check:enough_signal": "genug Signal",
+    "check:no_signal_void": "keine Signalauslöschung",
     "check:fat_separated": "Fett vom Muskel getrennt",
     "check:looks_like_axial_spine": "sieht aus wie ein axiales Bild des Rückens",
     "check:predicted_dice": "vorhergesagte Überlappung (Dice)",
@@ -254,6 +284,8 @@ GERMAN: Final[dict[str, str]] = {
     "reason:inside_field_of_view": "Der Muskel ist vom Bildrand abgeschnitten.",
     "reason:mirror_agreement": "Das Netz widerspricht sich auf dem Spiegelbild.",
     "reason:water_fat_swap": "Im Dixon-Paar ist Fett nicht Fett oder Muskel nicht Wasser.",
+    "reason:enough_signal": "Der Muskel hebt sich kaum vom Rauschen ab.",
+    "reason:no_signal_void": "In oder zwischen den Muskeln fehlt Signal, wie neben Metall.",
     "reason:fat_separated": "Fett konnte nicht vom Muskel getrennt werden.",
     "reason:looks_like_axial_spine": "Die Zeichnung gleicht keiner auf einem axialen Bild des Rückens.",
     "reason:predicted_dice": "Die vorhergesagte Überlappung der Zeichnung liegt unter der Schwelle.",
@@ -272,6 +304,7 @@ GERMAN: Final[dict[str, str]] = {
     "reason:duplicate_instance": "Eine andere Datei enthält ein Bild derselben Identität.",
     "reason:not_an_image": "Das Objekt ist kein Bild.",
     "reason:no_pixels": "Das Objekt hat keine Pixel.",
+    "reason:too_many_stacks": "Die Bilder der Serie bilden mehr Stapel, als eine Aufnahme hat.",
     "reason:too_large": "Bildmatrix oder Stapel sind zu groß.",
     "reason:no_geometry": "Lage, Orientierung oder Pixelabstand fehlen.",
     "reason:bad_geometry": "Lage, Orientierung oder Pixelabstand ergeben keinen Sinn.",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from service.core.german import GERMAN
+from service.core.retelling import in_german
 
 Language = Literal["en", "de"]
 
@@ -25,9 +26,12 @@ class Words:
         return text.replace(".", ",") if self.language == "de" else text
 
     def reason(self, code: str, text: str) -> str:
-        """The sentence of a reason: in English as it was given, else the one that stands for its code."""
-        said = GERMAN.get(f"reason:{code}") if self.language == "de" else None
-        return said or text
+        """The sentence of a reason; in German the one of its code where the sentence is not known."""
+        return self.retold(text) or GERMAN.get(f"reason:{code}", text)
+
+    def retold(self, text: str) -> str | None:
+        """A sentence of a finding, which is English there; None where it is not known in this language."""
+        return in_german(text) if self.language == "de" else text
 
     def check(self, name: str) -> str:
         """What a quality check is called."""

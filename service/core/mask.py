@@ -45,3 +45,11 @@ def two_class_mask(compartment: NDArray[np.uint8], fat: NDArray[np.bool_] | None
         if fat is not None:
             labels[(compartment == side) & fat] = imat
     return Mask(labels=labels, grid=grid, fat_separated=fat is not None)
+
+
+def without_fat(mask: Mask) -> Mask:
+    """The same compartment, of which nobody can tell what is fat."""
+    labels = mask.labels.copy()
+    labels[labels == Label.IMAT_LEFT] = Label.LEAN_LEFT
+    labels[labels == Label.IMAT_RIGHT] = Label.LEAN_RIGHT
+    return Mask(labels=labels, grid=mask.grid, fat_separated=False)

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from service.core.blocks import is_of_block
 from service.core.finding import Definition, NormFacts, Score, ScoreState
 from service.core.lms import (
     L_IS_ZERO,
@@ -57,6 +58,8 @@ class Scorable:
     unit: str
     #: Why there is no value, when there is none because a demographic is missing.
     missing: str | None = None
+    #: Why there can be no value, whatever is known of the person.
+    never: str | None = None
     #: Standard deviation of repeated measurements, in ``unit``, from the network's card; None: not known.
     repeat_sd: float | None = None
 
@@ -93,7 +96,8 @@ def score(
     if scorable.value is None and scorable.missing is not None:
         return _withheld(scorable, "missing_demographics", scorable.missing)
     if scorable.value is None:
-        return _withheld(scorable, "no_norm", "The measure could not be given, so there is nothing to score.")
+        why = scorable.never or "The measure could not be given, so there is nothing to score."
+        return _withheld(scorable, "no_norm", why)
     misfits: list[str] = []
     for table in (candidate for candidate in tables if candidate.measure == scorable.measure):
         misfit = why_not(table, facts=facts, definition=definition)
@@ -101,7 +105,8 @@ def score(
             return _scored(scorable, facts, table)
         misfits.append(f"{table.reference}: {misfit}")
     listed = "; ".join(misfits) or "no table of this measure is configured"
-    return _withheld(scorable, "no_norm", f"No reference table fits ({listed}).")
+    block = " A block of slices has a definition of its own." if is_of_block(definition.id) else ""
+    return _withheld(scorable, "no_norm", f"No reference table fits ({listed}).{block}")
 
 
 def why_not(table: NormTable, *, facts: StackFacts, definition: Definition) -> str | None:

@@ -4,9 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.compartment import Compartment, agreement
+from service.core.eligibility import agent_matters
 from service.core.finding import QualityCheck
 from service.core.predictor import Outlook
-from service.core.series import Person
+from service.core.series import Person, StackFacts
 from service.core.volume import Grid
 
 #: Mean area of one side, in cm2, outside which the drawing is not the paraspinal group of an adult.
@@ -64,6 +65,16 @@ def check_age(person: Person) -> tuple[QualityCheck, ...]:
         return ()
     detail = f"The dates give {age:.1f} years and PatientAge {stated:.1f}; the dates were used."
     return (QualityCheck(check="age_agrees", passed=False, detail=detail),)
+
+
+def check_agent(facts: StackFacts) -> tuple[QualityCheck, ...]:
+    """Whether a contrast agent was given, and whether that matters for these images."""
+    detail = "No attribute names a contrast agent."
+    if facts.contrast_agent:
+        detail = f"A contrast agent was given ({facts.contrast_agent})."
+        if not agent_matters(facts):
+            detail += " On T2 images it changes muscle little, and fat is judged beside muscle."
+    return (QualityCheck(check="post_contrast", passed=not agent_matters(facts), detail=detail),)
 
 
 def _geometry(left: NDArray[np.bool_], right: NDArray[np.bool_], grid: Grid) -> list[QualityCheck]:

@@ -33,6 +33,14 @@ class Role(StrEnum):
     FAT = "fat"
     #: Another image of an acquisition whose water and fat images are a pair: not measured by itself.
     DIXON_PART = "dixon_part"
+    #: A further station of a scan in several, counted together with the first.
+    STATION = "station"
+    #: The fat image of a further station.
+    STATION_FAT = "station_fat"
+
+
+#: Roles of stacks whose analyses are found by the first stack of their input set.
+PARTNERS = frozenset({Role.FAT, Role.STATION, Role.STATION_FAT})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +54,16 @@ class Acquisition:
     series_time: datetime | None = None
     series_number: int | None = None
     protocol: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockPlace:
+    """Which of several short stacks of one series a stack is, counted from the caudal end."""
+
+    #: From 1; None where their order along the body is not sure.
+    number: int | None = None
+    #: None where there is no other.
+    of: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,3 +120,10 @@ class StackFacts:
     acquisition: Acquisition = Acquisition()
     #: Maker, model and field strength, such as "SIEMENS Avanto_fit 1.5 T"; empty where the headers lack one.
     scanner: str = ""
+    #: The attribute that says that a contrast agent was given, and its value; empty where none does.
+    contrast_agent: str = ""
+    #: As the headers say, for the rules that choose.
+    manufacturer: str = ""
+    station_name: str = ""
+    #: Its place among the like stacks of its series; None where there is no other.
+    place: BlockPlace | None = None

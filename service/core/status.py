@@ -20,6 +20,23 @@ class CompletionReason(StrEnum):
     QUIET = "quiet"
     #: The hard cap passed although holes remain or images still arrive.
     HARD_CAP = "hard_cap"
+    #: As many images are here as its sender says there are, and the slice positions have no hole.
+    COUNTED = "counted"
+
+
+class Difference(StrEnum):
+    """What other bytes under the identifier of an image that is here are to it."""
+
+    #: The same pixels in the same place, of another person, study or series.
+    IDENTITY = "identity"
+    #: The same pixels in the same place, and nothing that a result depends on.
+    SAME_PIXELS = "same_pixels"
+    #: Another image.
+    CONFLICT = "conflict"
+    #: Nobody can tell: compressed in another way, unreadable, or the first is not here any more.
+    NOT_COMPARED = "not_compared"
+    #: What stood here before an operator had the results reissued.
+    REPLACED = "replaced"
 
 
 class AnalysisState(StrEnum):

@@ -12,6 +12,18 @@ from service.errors import UnreadableSeries
 PARALLEL_TOLERANCE = 1e-3
 
 
+def extents_of(positions_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Length of patient that each of several slices stands for: half the way to each neighbour.
+
+    Positions increase. The outer half of an end slice mirrors its inner half.
+    """
+    steps = np.diff(positions_mm)
+    before = np.concatenate([steps[:1], steps])
+    after = np.concatenate([steps, steps[-1:]])
+    extents: NDArray[np.float64] = (before + after) / 2.0
+    return extents
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Grid:
     """Where the voxels of one stack lie, in DICOM patient coordinates (LPS, mm).
@@ -71,11 +83,7 @@ class Grid:
         """
         if len(self.origins_mm) == 1:
             return np.array([self.slice_thickness_mm or 0.0])
-        steps = np.diff(self.offsets_mm)
-        before = np.concatenate([steps[:1], steps])
-        after = np.concatenate([steps, steps[-1:]])
-        extents: NDArray[np.float64] = (before + after) / 2.0
-        return extents
+        return extents_of(self.offsets_mm)
 
     @property
     def pixel_area_mm2(self) -> float:

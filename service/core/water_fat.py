@@ -99,11 +99,12 @@ def check_water_and_fat(
     beneath_skin = _subcutaneous(fraction, total, compartment != Compartment.BACKGROUND, spacing_mm, band_mm)
     fat = float(np.percentile(beneath_skin, SUBCUTANEOUS_PERCENTILE)) if len(beneath_skin) else None
     told = ", ".join(f"{value:.2f}" for value in muscle)
-    detail = f"Fat fraction of muscle {told} (left, right; at most {MUSCLE_AT_MOST}), "
-    detail += (
+    detail = (
+        f"Fat fraction of muscle {told} (left, right; at most {MUSCLE_AT_MOST}), "
         "no subcutaneous fat in view to compare with."
         if fat is None
-        else f"of subcutaneous fat {fat:.2f} (at least {SUBCUTANEOUS_AT_LEAST})."
+        else f"Fat fraction of muscle {told} (left, right; at most {MUSCLE_AT_MOST}), "
+        f"of subcutaneous fat {fat:.2f} (at least {SUBCUTANEOUS_AT_LEAST})."
     )
     passed = all(value <= MUSCLE_AT_MOST for value in muscle) and (
         fat is None or fat >= SUBCUTANEOUS_AT_LEAST

@@ -18,7 +18,7 @@ from service.core.finding import (
     SeriesSection,
 )
 from service.core.language import ENGLISH, Words
-from service.core.series import Contrast, Role
+from service.core.series import BlockPlace, Contrast, Role
 
 PRODUCT: Final = "myoscreen"
 TITLE: Final = "Paraspinal muscle measurement on MRI"
@@ -34,6 +34,17 @@ LIMITS: Final = (
         "A flag that is not raised says nothing about the presence or absence of any disease or risk."
     ),
     "Values depend on contrast and coverage, and compare only with values of the same definition.",
+    (
+        "Neither images nor headers tell it for sure, so it was not checked: earlier surgery, "
+        "small implants, tumour, oedema, scoliosis, diseases of nerve or muscle."
+    ),
+)
+
+#: Said of a block beside its measures.
+BLOCK: Final = (
+    "A block of slices at one level: areas in the plane of the slices and shares of area, no volume. "
+    "It has a definition of its own and is compared neither with reference tables, nor with earlier studies, "
+    "because its vertebral level is not known."
 )
 
 #: What each measure is called, and in which unit people read it.
@@ -47,6 +58,8 @@ MEASURE_NAMES: Final[dict[str, tuple[str, str]]] = {
     "fat_signal_fraction": ("Signal fat fraction", "%"),
     "lmm_height_index_ml_m2": ("Lean muscle / height\u00b2", "mL/m\u00b2"),
 }
+#: Measures that a block cannot have, beside the index that is made from them.
+VOLUMES: Final = frozenset({"compartment_ml", "lmm_ml", "imat_ml"})
 #: Measures kept as shares from 0 to 1 and read in percent.
 SHARES: Final = frozenset({"imat_fraction", "fat_signal_fraction"})
 
@@ -107,6 +120,21 @@ def contrast_name(series: SeriesSection, words: Words = ENGLISH) -> str:
     return words(CONTRASTS[series.contrast])
 
 
+def block_name(block: BlockPlace, words: Words = ENGLISH) -> str:
+    """Which block of its series it is, as far as that is sure."""
+    if block.number is None:
+        return words("block")
+    return words("block {number} of {of} from the caudal end", number=block.number, of=block.of)
+
+
+def measures_title(series: SeriesSection | None, words: Words = ENGLISH) -> str:
+    """The heading of the measures; a block says there that it has no volume."""
+    if series is None or series.block is None:
+        return words("Measures")
+    name = block_name(series.block, words)
+    return words("Measures: {block}, {slices} slices, no volume", block=name, slices=series.slices)
+
+
 def measure_name(measure: str, words: Words = ENGLISH) -> str:
     """What people call a measure; its own name where we have no better one."""
     known = MEASURE_NAMES.get(measure)
@@ -119,14 +147,11 @@ def flag_name(code: str, words: Words = ENGLISH) -> str:
 
 
 def score_sentence(score: Score, words: Words = ENGLISH) -> str:
-    """One score in one line: the position within the reference table, or why there is none.
-
-    The detail of the reason is given in English only, its kind in every language.
-    """
+    """One score in one line: the position within the reference table, or why there is none."""
     if score.state != "scored" or score.z is None:
         kind = words(SCORE_STATES[score.state])
-        detail = (score.reason or kind).rstrip(".") if words.language == "en" else kind
-        return words("not compared: {why}", why=detail)
+        detail = words.retold(score.reason or kind) or kind
+        return words("not compared: {why}", why=detail.rstrip("."))
     interval = _interval(score.z_ci95, "+.2f", words)
     parts = [words("z {z}{interval}", z=words.number(score.z, "+.2f"), interval=interval)]
     if score.percentile is not None:

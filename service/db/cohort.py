@@ -1,11 +1,12 @@
 """Measures of the ledger as reference people of a table: current results, nothing that names anybody."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from service.core.blocks import SUFFIX
 from service.core.normfit_cohort import ReferencePerson, quality_passed
 from service.core.status import AnalysisState
 from service.db.tables import Analysis, Study
@@ -18,13 +19,18 @@ _PLACES: Final = {
 }
 
 
-def reference_people(session: Session, measure: str, *, definition: str | None) -> Iterator[ReferencePerson]:
+def reference_people(
+    session: Session, measure: str, *, definition: str | None, without: Collection[int]
+) -> Iterator[ReferencePerson]:
     """Each current measured result; ``definition`` is the measure's own where it is not that of the mask.
 
     The patient id tells people apart while they are counted and goes no further. The findings
-    stay in the database: only the few values are taken out of them, by the database.
+    stay in the database: only the few values are taken out of them, by the database. ``without`` are studies
+    that are left out, as those of patients on the opt-out list.
     """
     for row in session.execute(_statement(measure)).mappings():
+        if row["study_id"] in without:
+            continue
         mask = f"{row['definition_id']}@{row['definition_version']}"
         yield ReferencePerson(
             key=row["patient_id"].strip() or None,
@@ -49,6 +55,7 @@ def _statement(measure: str) -> Select[Any]:
     finding = Analysis.finding
     return (
         select(
+            Study.id.label("study_id"),
             Study.patient_id,
             Study.study_date,
             finding[_PLACES[measure]].as_float().label("value"),
@@ -66,6 +73,11 @@ def _statement(measure: str) -> Select[Any]:
             finding["quality"].label("quality"),
         )
         .join(Study, Study.id == Analysis.study_id)
-        .where(Analysis.state == AnalysisState.MEASURED, Analysis.withdrawn_at.is_(None))
+        .where(
+            Analysis.state == AnalysisState.MEASURED,
+            Analysis.withdrawn_at.is_(None),
+            # A block lies at a level that is not known, so its share is no measure of a stretch.
+            func.coalesce(finding[("definition", "id")].as_string(), "").not_like(f"%{SUFFIX}"),
+        )
         .order_by(Analysis.id)
     )

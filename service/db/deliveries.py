@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, exists, or_, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
 from service.core.circuit import DEFAULT_TERMS, CircuitTerms
+from service.core.rules import OPTED_OUT
 from service.core.status import SENT, AnalysisState, DeliveryState, OutputKind
 from service.db import circuits
 from service.db.leases import Lease
@@ -73,14 +74,14 @@ def add_outputs(session: Session, analysis_id: int, outputs: Sequence[OutputFact
     return {row.kind: row.id for row in reversed(rows)}
 
 
-def outputs_of(session: Session, analysis_id: int, variant: str) -> dict[str, int]:
-    """Row ids, by kind, of the objects of a result that belong to one variant."""
+def outputs_of(session: Session, analysis_id: int, variant: str) -> list[tuple[str, int]]:
+    """Kind and row id of each object of a result that belongs to one variant; a kind may have several."""
     rows = session.execute(
         select(Output.kind, Output.id, Output.variants)
         .where(Output.analysis_id == analysis_id, Output.withdrawal.is_(False))
         .order_by(Output.id)
     )
-    return {row.kind: row.id for row in rows if variant in row.variants.split()}
+    return [(row.kind, row.id) for row in rows if variant in row.variants.split()]
 
 
 def in_variant(name: str) -> ColumnElement[bool]:
@@ -102,6 +103,15 @@ def give_up_others(session: Session, analysis_id: int, *, peer: str, variant: st
 def give_up_peer(session: Session, peer: str) -> int:
     """Give up, by the word of a person, all that waits for a peer; how many deliveries."""
     return _give_up(session, GIVEN_UP, Delivery.peer == peer)
+
+
+def give_up_opted_out(session: Session, analysis_id: int, *, peer: str) -> int:
+    """Give up what waits for a peer of a result whose patient opted out; how many objects.
+
+    What tells that the result is withdrawn still goes.
+    """
+    theirs = select(Output.id).where(Output.analysis_id == analysis_id, Output.withdrawal.is_(False))
+    return _give_up(session, OPTED_OUT, Delivery.output_id.in_(theirs), Delivery.peer == peer)
 
 
 def _give_up(session: Session, reason: Reason, *which: ColumnElement[bool]) -> int:
@@ -145,20 +155,22 @@ def replan(
 
 
 def plan(
-    session: Session, output_ids: Mapping[str, int], *, peer: str, kinds: Sequence[str], now: datetime
+    session: Session,
+    outputs: Mapping[str, int] | Sequence[tuple[str, int]],
+    *,
+    peer: str,
+    kinds: Sequence[str],
+    now: datetime,
 ) -> list[int]:
-    """Add a delivery to ``peer`` for each of these kinds that it was not given already.
+    """Add a delivery to ``peer`` for each object of these kinds that it was not given already, kind by kind.
 
     The same object may belong to an earlier version; a peer gets it once. One of this very object that was
-    given up begins anew.
+    given up begins anew. ``outputs`` are row ids by kind, or kind and row id where a kind has several.
     """
     made = []
-    for kind in kinds:
-        if kind not in output_ids:
-            continue
-        uid = session.execute(
-            select(Output.sop_instance_uid).where(Output.id == output_ids[kind])
-        ).scalar_one()
+    rows = tuple(outputs.items()) if isinstance(outputs, Mapping) else tuple(outputs)
+    for output_id in (output_id for wanted in kinds for kind, output_id in rows if kind == wanted):
+        uid = session.execute(select(Output.sop_instance_uid).where(Output.id == output_id)).scalar_one()
         given = session.execute(
             select(Delivery.id)
             .join(Output)
@@ -170,7 +182,7 @@ def plan(
             .limit(1)
         ).scalar_one_or_none()
         if given is None:
-            made.append(_begin(session, output_ids[kind], peer, now=now))
+            made.append(_begin(session, output_id, peer, now=now))
     return made
 
 

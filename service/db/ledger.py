@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, cast
 
-from sqlalchemy import Insert, Table, bindparam, delete, func, select, update
+from sqlalchemy import Insert, Table, and_, bindparam, case, delete, func, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -34,10 +34,27 @@ _INSERTED = {
     .returning(_INSTANCES.c.id)
     for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
 }
+#: What a person is told apart by. No issuer agrees with every issuer.
+IDENTITY = ("patient_id", "issuer_of_patient_id", "birth_date", "sex")
+_SAME_PERSON = and_(
+    _SERIES.c.patient_id == bindparam("its_patient_id"),
+    _SERIES.c.birth_date == bindparam("its_birth_date"),
+    _SERIES.c.sex == bindparam("its_sex"),
+    or_(
+        _SERIES.c.issuer_of_patient_id == bindparam("its_issuer_of_patient_id"),
+        _SERIES.c.issuer_of_patient_id == "",
+        bindparam("its_issuer_of_patient_id", type_=_SERIES.c.issuer_of_patient_id.type) == "",
+    ),
+)
+_CAME: dict[str, Any] = {
+    "last_at": bindparam("now"),
+    "pixels_purged_at": None,
+    "mixed_identity": case((_SAME_PERSON, _SERIES.c.mixed_identity), else_=true()),
+}
 _TOUCHED = (
     update(_SERIES)
     .where(_SERIES.c.series_uid == bindparam("uid"), _SERIES.c.state == SeriesState.RECEIVING)
-    .values(last_at=bindparam("now"), pixels_purged_at=None)
+    .values(_CAME)
 )
 
 
@@ -53,6 +70,12 @@ class StudyFacts:
     accession_number: str = ""
     study_date: str = ""
     description: str = ""
+    issuer_of_patient_id: str = ""
+
+    @property
+    def person(self) -> tuple[str, ...]:
+        """What the person is told apart by."""
+        return tuple(getattr(self, name) for name in IDENTITY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +130,26 @@ class OpenSeries:
     since: datetime
     #: Relative path, SOP instance UID and SHA-256 of each image; no path where retention took the image away.
     images: tuple[tuple[str, str, str], ...]
+    #: How many images its sender says there are; None: nobody said.
+    expected: int | None = None
+    #: The sender was asked after the last image came, and no image is missing.
+    counted: bool = False
 
     @property
     def partly_gone(self) -> bool:
         """Whether images came for a series of which others were taken away after their time."""
         return any(not path for path, _, _ in self.images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Countable:
+    """A series of which its sender may say how many images it has."""
+
+    id: int
+    study_uid: str
+    series_uid: str
+    calling_ae: str
+    last_at: datetime
 
 
 def insert_unless_there(session: Session, table: type[Base], values: dict[str, Any]) -> int | None:
@@ -121,6 +159,19 @@ def insert_unless_there(session: Session, table: type[Base], values: dict[str, A
     """
     statement = _insert(session, table).values(**values).on_conflict_do_nothing()
     return session.execute(statement.returning(table.__table__.c.id)).scalar_one_or_none()
+
+
+def insert_or_update(
+    session: Session,
+    table: type[Base],
+    values: dict[str, Any],
+    *,
+    keys: Sequence[str],
+    changes: dict[str, Any],
+) -> None:
+    """Insert a row, or make these changes to the one that has the same keys."""
+    statement = _insert(session, table).values(**values)
+    session.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=changes))
 
 
 def _insert(session: Session, table: type[Base]) -> Any:
@@ -145,8 +196,11 @@ def record_instances(session: Session, batch: Sequence[InstanceFacts], *, now: d
     for index in sorted(range(len(batch)), key=lambda index: batch[index].sop_instance_uid):
         answers[index] = _record(session, batch[index], now=now)
     kept = (Recorded.NEW, Recorded.RETURNED)
-    for series_uid in sorted({batch[index].series_uid for index in answers if answers[index] in kept}):
-        _touch(session, series_uid, now=now)
+    came = {
+        (batch[index].series_uid, batch[index].study.person) for index in answers if answers[index] in kept
+    }
+    for series_uid, person in sorted(came):
+        _touch(session, series_uid, person, now=now)
     return [answers[index] for index in range(len(batch))]
 
 
@@ -205,33 +259,30 @@ def _add_series(session: Session, facts: InstanceFacts, *, now: datetime) -> Non
             "calling_ae": facts.calling_ae,
             "first_at": now,
             "last_at": now,
+            **{name: getattr(facts.study, name) for name in IDENTITY},
         },
     )
 
 
-def _touch(session: Session, series_uid: str, *, now: datetime) -> None:
-    """Say on the series that images of it came; a closed one is open again."""
-    if session.connection().execute(_TOUCHED, {"uid": series_uid, "now": now}).rowcount:
+def _touch(session: Session, series_uid: str, person: tuple[str, ...], *, now: datetime) -> None:
+    """Say on the series that images of this person came; a closed one is open again."""
+    theirs = {f"its_{name}": value for name, value in zip(IDENTITY, person, strict=True)}
+    values = {"uid": series_uid, "now": now, **theirs}
+    if session.connection().execute(_TOUCHED, values).rowcount:
         return
-    reopened = session.execute(
-        update(_SERIES)
-        .where(_SERIES.c.series_uid == series_uid)
-        .values(
-            last_at=now,
-            pixels_purged_at=None,
-            state=SeriesState.RECEIVING,
-            closed_at=None,
-            completion_reason=None,
-        )
-        .returning(_SERIES.c.id)
-    ).scalar_one()
+    closed = update(_SERIES).where(_SERIES.c.series_uid == bindparam("uid"))
+    again = {"state": SeriesState.RECEIVING, "closed_at": None, "completion_reason": None}
+    reopened = session.execute(closed.values({**_CAME, **again}).returning(_SERIES.c.id), values).scalar_one()
     add_event(session, REOPENED, at=now, series_id=reopened)
 
 
 def open_series(
     session: Session, *, now: datetime, quiet: timedelta, hard_cap: timedelta
 ) -> list[OpenSeries]:
-    """Series that may be complete: nothing came for the quiet time, or the hard cap passed."""
+    """Series that may be complete: all images came that there are, or the hard cap passed.
+
+    Where nobody says how many there are, those of which nothing came for the quiet time.
+    """
     reopened = (
         select(func.max(Event.at))
         .where(Event.series_id == Series.id, Event.name == REOPENED)
@@ -239,7 +290,15 @@ def open_series(
         .scalar_subquery()
     )
     rows = session.execute(
-        select(Series.id, Series.study_id, Series.last_at, Series.first_at, reopened.label("again"))
+        select(
+            Series.id,
+            Series.study_id,
+            Series.last_at,
+            Series.first_at,
+            Series.expected,
+            Series.counted_at,
+            reopened.label("again"),
+        )
         .where(Series.state == SeriesState.RECEIVING)
         .order_by(Series.id)
     ).all()
@@ -247,7 +306,9 @@ def open_series(
     for row in rows:
         # The earlier of both, in case the clock was set back between them.
         since = min(row.again or row.first_at, row.last_at)
-        if row.last_at <= now - quiet or since <= now - hard_cap:
+        fresh = row.expected is not None and row.counted_at is not None and row.counted_at >= row.last_at
+        capped = since <= now - hard_cap
+        if row.last_at <= now - quiet or capped or fresh:
             images = tuple(
                 (image.path, image.sop_instance_uid, image.sha256)
                 for image in session.execute(
@@ -256,10 +317,65 @@ def open_series(
                     .order_by(Instance.id)
                 )
             )
+            missing = row.expected is not None and len(images) < row.expected
+            if missing and not capped:
+                continue
             found.append(
-                OpenSeries(id=row.id, study_id=row.study_id, last_at=row.last_at, since=since, images=images)
+                OpenSeries(
+                    id=row.id,
+                    study_id=row.study_id,
+                    last_at=row.last_at,
+                    since=since,
+                    images=images,
+                    expected=row.expected,
+                    counted=fresh and not missing,
+                )
             )
     return found
+
+
+def countable(session: Session, *, senders: Sequence[str], until: datetime) -> list[Countable]:
+    """Series of these senders of which nothing came since ``until`` and the count is not known.
+
+    Either nobody was asked since the last image, or images are missing.
+    """
+    here = (
+        select(func.count())
+        .select_from(Instance)
+        .where(Instance.series_id == Series.id)
+        .correlate(Series)
+        .scalar_subquery()
+    )
+    rows = session.execute(
+        select(Series.id, Study.study_uid, Series.series_uid, Series.calling_ae, Series.last_at)
+        .join(Study, Study.id == Series.study_id)
+        .where(
+            Series.state == SeriesState.RECEIVING,
+            Series.calling_ae.in_(senders),
+            Series.last_at <= until,
+            or_(
+                Series.counted_at.is_(None),
+                Series.counted_at < Series.last_at,
+                Series.expected > here,
+            ),
+        )
+        .order_by(Series.last_at, Series.id)
+    )
+    return [Countable(**row) for row in rows.mappings()]
+
+
+def note_count(session: Session, series_id: int, expected: int, *, at: datetime) -> None:
+    """Write down how many images a series has where it came from, as of a time."""
+    before = session.execute(
+        select(Series.expected)
+        .where(Series.id == series_id, Series.state == SeriesState.RECEIVING)
+        .with_for_update()
+    ).one_or_none()
+    if before is None:
+        return
+    session.execute(update(Series).where(Series.id == series_id).values(expected=expected, counted_at=at))
+    if before.expected != expected:
+        add_event(session, "series_counted", at=at, series_id=series_id, detail={"expected": expected})
 
 
 def close_series(session: Session, series: OpenSeries, *, reason: CompletionReason, now: datetime) -> bool:

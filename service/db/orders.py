@@ -6,7 +6,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from service.core.status import TERMINAL, AnalysisState, DeliveryState
-from service.db import circuits
+from service.db import choices, circuits
 from service.db.ledger import add_event, lock_study
 from service.db.shapes import AnalysisDetail
 from service.db.tables import Analysis, AnalysisInput, Delivery, Output
@@ -39,6 +39,7 @@ def order_rerun(session: Session, analysis_id: int, *, now: datetime) -> int | N
             "The images were taken away after the time they are kept. Send the series again.",
             reason="pixels_purged",
         )
+    choice = choices.for_rerun(analysis.choice)
     rerun = Analysis(
         study_id=analysis.study_id,
         input_digest=analysis.input_digest,
@@ -47,6 +48,8 @@ def order_rerun(session: Session, analysis_id: int, *, now: datetime) -> int | N
         state=AnalysisState.READY,
         object_time=_object_time(session, detail, analysis, now=now),
         created_at=now,
+        choice=choice,
+        undecided=choice is not None and choices.OUTCOME not in choice,
     )
     rerun.inputs = [
         AnalysisInput(series_id=item.series_id, role=item.role, stack=item.stack) for item in analysis.inputs

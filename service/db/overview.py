@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, aliased
 
 from service.core.status import AnalysisState, DeliveryState, SeriesState
+from service.db.audit import unsealed
 from service.db.circuits import CircuitFacts, all_circuits
 from service.db.shapes import AuditFacts, Page
 from service.db.tables import (
@@ -109,6 +110,8 @@ class Overview:
     counters: dict[str, int]
     peers: dict[str, PeerTraffic]
     circuits: dict[str, CircuitFacts]
+    #: Since when a line of the audit record waits to be sealed.
+    oldest_unsealed_at: datetime | None
 
 
 def overview(session: Session, now: datetime) -> Overview:
@@ -147,6 +150,7 @@ def overview(session: Session, now: datetime) -> Overview:
         counters={row.name: row.value for row in session.scalars(select(Counter).order_by(Counter.name))},
         peers=traffic,
         circuits=all_circuits(session),
+        oldest_unsealed_at=unsealed(session).oldest_at,
     )
 
 

@@ -40,6 +40,8 @@ class Role(StrEnum):
     ADMIN = "admin"
     #: Reads the audit record and the status, never a result.
     AUDITOR = "auditor"
+    #: Sends images by STOW-RS, and sees nothing; for keys alone.
+    SENDER = "sender"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +130,8 @@ def create_first_admin(session: Session, now: datetime) -> str | None:
 def add_user(session: Session, *, name: str, role: str, now: datetime, actor: str) -> str:
     """Make a user and return a one-time password, to be changed at the first login."""
     cleaned = _name(name)
+    if _role(role) is Role.SENDER:
+        raise InvalidRequest("The role sender is for keys, not for people.", reason="bad_role")
     password = one_time_password()
     user = User(
         name=cleaned, role=_role(role), password_hash=HASHER.hash(password), must_change=True, created_at=now

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, or_, select, update
+from sqlalchemy import Select, or_, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
-from service.core.series import Role
+from service.core.inputset import FAT_ROLES
+from service.core.series import PARTNERS, Role
 from service.core.status import TERMINAL, AnalysisState, OutputKind
 from service.db.deliveries import drop_unsent
 from service.db.leases import Lease
@@ -36,11 +37,23 @@ class SetInput:
     #: The stack that results lie on first: versions are counted by it.
     stacks: tuple[StackInput, ...]
     digest: str
+    #: What rules may ask of it, and what they decided if they have (``service.db.choices``).
+    choice: dict[str, Any] | None = None
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it waits for the rules."""
+        return self.choice is not None and "outcome" not in self.choice
 
     @property
     def anchor(self) -> tuple[int, int]:
         """Series and stack that results lie on."""
         return self.stacks[0].series_id, self.stacks[0].stack
+
+    @property
+    def images(self) -> list[tuple[int, int]]:
+        """Series and stack of each station, of a Dixon pair the water image."""
+        return [(item.series_id, item.stack) for item in self.stacks if item.role not in FAT_ROLES]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +81,8 @@ class Claim:
     created_at: datetime
     #: The stack that results lie on first.
     inputs: tuple[ClaimedInput, ...]
+    #: What the rules decided of it; None where they were not asked.
+    choice: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,12 +125,12 @@ def make_ready(
     """
     made = []
     for wanted in sets:
-        latest = session.scalars(_versions(*wanted.anchor).limit(1)).one_or_none()
+        latest = session.scalars(_versions(wanted.images).limit(1)).one_or_none()
         current = latest is not None and latest.state != AnalysisState.SUPERSEDED
         if latest is not None and current and latest.input_digest == wanted.digest:
             continue
-        made.append(_add_version(session, study_id, wanted, after=latest, now=now))
-    gone = _gone(session, series_ids, {wanted.anchor for wanted in sets})
+        made.append(add_version(session, study_id, wanted, after=latest, now=now))
+    gone = _gone(session, series_ids, {image for wanted in sets for image in wanted.images})
     supersede(session, gone, now=now)
     drop_unsent(session, gone, now=now)
     return made
@@ -142,39 +157,38 @@ def awaiting_partners(session: Session, series_ids: Sequence[int], *, without: S
     return set(rows.scalars())
 
 
-def _versions(series_id: int, stack: int) -> Select[Analysis]:
-    """Analyses whose results lie on one stack, newest version first."""
+def _versions(images: Sequence[tuple[int, int]]) -> Select[Analysis]:
+    """Analyses whose results lie on one of these stacks (several: stations of one scan), newest first."""
     return (
         select(Analysis)
         .join(AnalysisInput)
         .where(
-            AnalysisInput.series_id == series_id,
-            AnalysisInput.stack == stack,
-            AnalysisInput.role != Role.FAT,
+            tuple_(AnalysisInput.series_id, AnalysisInput.stack).in_(images),
+            AnalysisInput.role.not_in(PARTNERS),
         )
-        .order_by(Analysis.version.desc())
+        .order_by(Analysis.version.desc(), Analysis.id.desc())
     )
 
 
-def _gone(session: Session, series_ids: Sequence[int], anchors: set[tuple[int, int]]) -> list[int]:
-    """Analyses of input sets that these series no longer make."""
+def _gone(session: Session, series_ids: Sequence[int], images: set[tuple[int, int]]) -> list[int]:
+    """Analyses of input sets that these series no longer make, not even as a part of another one."""
     rows = session.execute(
         select(Analysis.id, AnalysisInput.series_id, AnalysisInput.stack)
         .join(AnalysisInput)
         .where(
             AnalysisInput.series_id.in_(series_ids),
-            AnalysisInput.role != Role.FAT,
+            AnalysisInput.role.not_in(PARTNERS),
             Analysis.state != AnalysisState.SUPERSEDED,
         )
     )
-    return [row.id for row in rows if (row.series_id, row.stack) not in anchors]
+    return [row.id for row in rows if (row.series_id, row.stack) not in images]
 
 
-def _add_version(
+def add_version(
     session: Session, study_id: int, wanted: SetInput, *, after: Analysis | None, now: datetime
 ) -> int:
     """Add the next version, and stop earlier ones that have not finished."""
-    earlier = session.scalars(_versions(*wanted.anchor)).all()
+    earlier = session.scalars(_versions(wanted.images)).all()
     # Objects are told apart by their time, and no object of a withdrawn result may come again.
     withdrawn = {older.object_time for older in earlier if older.withdrawn_at is not None}
     first = [
@@ -190,6 +204,8 @@ def _add_version(
         state=AnalysisState.READY,
         object_time=first[-1].object_time if first else now,
         created_at=now,
+        choice=wanted.choice,
+        undecided=wanted.undecided,
         inputs=[
             AnalysisInput(series_id=item.series_id, role=item.role.value, stack=item.stack)
             for item in wanted.stacks
@@ -233,6 +249,7 @@ def claim_analysis(session: Session, analysis_id: int, *, owner: str, now: datet
         .where(
             Analysis.id == analysis_id,
             Analysis.state == AnalysisState.READY,
+            Analysis.undecided.is_(False),
             or_(Analysis.not_before.is_(None), Analysis.not_before <= now),
         )
         .values(
@@ -266,6 +283,7 @@ def claim_analysis(session: Session, analysis_id: int, *, owner: str, now: datet
         object_time=analysis.object_time,
         study_uid=analysis.study.study_uid,
         created_at=analysis.created_at,
+        choice=analysis.choice,
         inputs=tuple(
             ClaimedInput(
                 role=item.role,
@@ -339,10 +357,16 @@ def save_finding(session: Session, claim: Claim, result: Result, *, now: datetim
 
 
 def earlier_results(session: Session, claim: Claim) -> list[Earlier]:
-    """Older analyses of the same stack with their objects, newest first."""
-    first = claim.inputs[0]
-    rows = session.scalars(_versions(first.series_id, first.stack).where(Analysis.version < claim.version))
+    """Older analyses of the same stack or of stations of the same scan, with their objects, newest first."""
+    images = [(item.series_id, item.stack) for item in claim.inputs if item.role not in FAT_ROLES]
+    rows = session.scalars(_versions(images).where(Analysis.version < claim.version))
     return [_earlier(session, row) for row in rows]
+
+
+def unseated_results(session: Session, claim: Claim) -> list[Earlier]:
+    """Results of other stacks that the rules chose before this one, with their objects, newest first."""
+    ids = (claim.choice or {}).get("instead_of", [])
+    return [_earlier(session, row) for each in ids if (row := session.get(Analysis, each)) is not None]
 
 
 def _earlier(session: Session, analysis: Analysis) -> Earlier:
@@ -442,6 +466,7 @@ def ready_analyses(session: Session, *, now: datetime, limit: int = 100) -> list
         select(Analysis.id)
         .where(
             Analysis.state == AnalysisState.READY,
+            Analysis.undecided.is_(False),
             or_(Analysis.not_before.is_(None), Analysis.not_before <= now),
         )
         .order_by(Analysis.id)

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select,
 from sqlalchemy.orm import Session
 
 from service.core.status import TERMINAL, AnalysisState, DeliveryState, SeriesState
+from service.db import conflicts
 from service.db.ledger import add_event, lock_study
 from service.db.people import record
 from service.db.shapes import HoldFacts
@@ -23,6 +24,7 @@ from service.db.tables import (
     LegalHold,
     Output,
     Series,
+    SetAside,
     Study,
 )
 from service.errors import InvalidRequest
@@ -59,6 +61,9 @@ def _old(kept: Kept, until: datetime) -> Select[int]:
             or_(Series.state != SeriesState.CLOSED, Series.last_at > until, Series.closed_at > until),
         ),
         ~exists().where(
+            SetAside.series_id == Series.id, Series.study_id == Study.id, SetAside.last_at > until
+        ),
+        ~exists().where(
             Analysis.study_id == Study.id,
             or_(Analysis.state.not_in(TERMINAL), Analysis.finished_at > until, Analysis.withdrawn_at > until),
         ),
@@ -81,14 +86,20 @@ def _unfinished_delivery() -> ColumnElement[bool]:
 
 def _has(kept: Kept) -> ColumnElement[bool]:
     """Whether there is anything of the kind; rows go only after every file of the study has gone."""
-    pixels = exists().where(
-        Series.study_id == Study.id, Series.pixels_purged_at.is_(None), Instance.series_id == Series.id
+    pixels = or_(
+        exists().where(
+            Series.study_id == Study.id, Series.pixels_purged_at.is_(None), Instance.series_id == Series.id
+        ),
+        exists().where(
+            Series.study_id == Study.id, SetAside.series_id == Series.id, SetAside.leaves_at.is_(None)
+        ),
     )
     results = exists().where(
         Analysis.study_id == Study.id, Analysis.result_path.is_not(None), Analysis.results_purged_at.is_(None)
     )
     files = or_(
         exists().where(Series.study_id == Study.id, Instance.series_id == Series.id, Instance.path != ""),
+        exists().where(Series.study_id == Study.id, SetAside.series_id == Series.id),
         exists().where(Analysis.study_id == Study.id, Analysis.result_path.is_not(None)),
     )
     return {Kept.PIXELS: pixels, Kept.RESULTS: results, Kept.ROWS: ~files}[kept]
@@ -109,6 +120,7 @@ def mark_pixels(session: Session, study_id: int, *, until: datetime, now: dateti
         .returning(Series.id)
     ).all():
         add_event(session, "pixels_purged", at=now, series_id=series_id)
+    conflicts.let_study_go(session, study_id, now=now)
     _audit(session, "pixels_purged", study_id, now=now)
 
 
@@ -200,6 +212,7 @@ def delete_study(session: Session, study_id: int, *, now: datetime) -> None:
         delete(Output).where(Output.analysis_id.in_(analyses)),
         delete(AnalysisInput).where(AnalysisInput.analysis_id.in_(analyses)),
         delete(Analysis).where(Analysis.study_id == study_id),
+        delete(SetAside).where(SetAside.series_id.in_(series)),
         delete(Instance).where(Instance.series_id.in_(series)),
         delete(Series).where(Series.study_id == study_id),
         delete(Study).where(Study.id == study_id),
@@ -252,6 +265,7 @@ def _unmark(session: Session, study_id: int) -> None:
         .values(results_purged_at=None),
         execution_options={"synchronize_session": False},
     )
+    conflicts.keep_study(session, study_id)
 
 
 def release_hold(
@@ -293,7 +307,7 @@ def kept_files(session: Session) -> list[tuple[str, str]]:
         .where(Instance.path != "", Series.pixels_purged_at.is_(None))
         .order_by(Instance.id)
     )
-    return [(row.path, row.sha256) for row in rows]
+    return [*((row.path, row.sha256) for row in rows), *conflicts.kept_files(session)]
 
 
 def kept_objects(session: Session) -> list[tuple[str, str]]:

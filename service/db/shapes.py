@@ -1,7 +1,9 @@
 """The values that the reading queries give back; lists carry no patient name or id."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Any, Generic, TypeVar
 
 from service.core.status import AnalysisState
@@ -99,6 +101,19 @@ class OutputFacts:
     #: It is no part of the result, but tells that the result is withdrawn.
     withdrawal: bool = False
 
+    @property
+    def station(self) -> int:
+        """Of which station of a scan it is, from 1: "seg-2.dcm" is of the second."""
+        found = re.match(r"(?:seg|gsps)-(\d+)\.", PurePosixPath(self.path).name)
+        return 1 if found is None else int(found[1])
+
+    @property
+    def query(self) -> str:
+        """What tells it from the first object of its kind, in the address of its file."""
+        if self.withdrawal:
+            return "?withdrawal=true"
+        return f"?station={self.station}" if self.station > 1 else ""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveryFacts:
@@ -192,6 +207,8 @@ class AnalysisDetail:
     results_purged_at: datetime | None
     #: None while the result stands.
     withdrawal: WithdrawalFacts | None
+    #: What rules may ask of its images and what they decided; None where they were not asked.
+    choice: dict[str, Any] | None = None
 
     @property
     def withdrawable(self) -> bool:

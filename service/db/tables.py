@@ -75,6 +75,8 @@ class Study(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     study_uid: Mapped[str] = mapped_column(String(64), unique=True)
     patient_id: Mapped[str] = mapped_column(String(256), default="", index=True)
+    #: Who gave the patient ID; empty where the images do not say.
+    issuer_of_patient_id: Mapped[str] = mapped_column(String(64), default="", server_default="")
     patient_name: Mapped[str] = mapped_column(String(512), default="")
     birth_date: Mapped[str] = mapped_column(String(16), default="")
     sex: Mapped[str] = mapped_column(String(16), default="")
@@ -106,6 +108,16 @@ class Series(Base):
     closed_at: Mapped[datetime | None]
     #: When its images were taken away after the time they are kept.
     pixels_purged_at: Mapped[datetime | None]
+    #: Whose images these are, as they say themselves: the first of them.
+    patient_id: Mapped[str] = mapped_column(String(256), default="", server_default="", index=True)
+    issuer_of_patient_id: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    birth_date: Mapped[str] = mapped_column(String(16), default="", server_default="")
+    sex: Mapped[str] = mapped_column(String(16), default="", server_default="")
+    #: Its images do not all say the same of the four.
+    mixed_identity: Mapped[bool] = mapped_column(default=False, server_default=false())
+    #: How many images it has where it came from, and when that was asked for last.
+    expected: Mapped[int | None]
+    counted_at: Mapped[datetime | None]
     study: Mapped[Study] = relationship(back_populates="series")
     instances: Mapped[list["Instance"]] = relationship(back_populates="series")
 
@@ -126,6 +138,57 @@ class Instance(Base):
     size: Mapped[int]
     received_at: Mapped[datetime]
     series: Mapped[Series] = relationship(back_populates="instances")
+
+
+class SetAside(Base):
+    """Other bytes that came under the identifier of an image that is here; they are kept beside it."""
+
+    __tablename__ = "set_aside"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    #: The image that stays.
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instances.id"), index=True)
+    #: Its series.
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), index=True)
+    #: A ``service.core.status.Difference``; None until the two were compared.
+    difference: Mapped[str | None] = mapped_column(String(16))
+    #: Code of what differs; None until the two were compared.
+    detail: Mapped[str | None] = mapped_column(String(64))
+    calling_ae: Mapped[str] = mapped_column(String(16), default="")
+    transfer_syntax_uid: Mapped[str] = mapped_column(String(64))
+    #: Relative to the spool folder.
+    path: Mapped[str] = mapped_column(String(256))
+    sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int]
+    #: Who the new bytes are of, and where they belong.
+    study_uid: Mapped[str] = mapped_column(String(64))
+    series_uid: Mapped[str] = mapped_column(String(64))
+    patient_id: Mapped[str] = mapped_column(String(256), default="")
+    issuer_of_patient_id: Mapped[str] = mapped_column(String(64), default="")
+    patient_name: Mapped[str] = mapped_column(String(512), default="")
+    birth_date: Mapped[str] = mapped_column(String(16), default="")
+    sex: Mapped[str] = mapped_column(String(16), default="")
+    accession_number: Mapped[str] = mapped_column(String(64), default="")
+    study_date: Mapped[str] = mapped_column(String(16), default="")
+    description: Mapped[str] = mapped_column(String(256), default="")
+    series_description: Mapped[str] = mapped_column(String(256), default="")
+    received_at: Mapped[datetime]
+    #: When the same bytes came last, and how often they came.
+    last_at: Mapped[datetime]
+    count: Mapped[int] = mapped_column(default=1, server_default=text("1"))
+    #: When it was decided that its file goes.
+    leaves_at: Mapped[datetime | None] = mapped_column(index=True)
+
+    __table_args__ = (
+        UniqueConstraint("instance_id", "sha256"),
+        # Those that are still to be compared: what each sweep looks for.
+        Index(
+            "ix_set_aside_not_compared",
+            "id",
+            sqlite_where=text("difference IS NULL"),
+            postgresql_where=text("difference IS NULL"),
+        ),
+    )
 
 
 #: Withdrawn, and the peers are not told yet: what each sweep looks for.
@@ -182,6 +245,13 @@ class Analysis(Base):
     withdrawn_by: Mapped[str | None] = mapped_column(String(80))
     #: When the objects that tell the peers were made, or it was found that there is nobody to tell.
     withdrawal_made_at: Mapped[datetime | None]
+    #: What rules may ask of its images, and what they decided (``service.pipeline.choose``).
+    choice: Mapped[dict[str, Any] | None]
+    #: The version whose measures are scored again without the images; None: the images are measured.
+    #: No foreign key, because all versions go together with their study.
+    rescores_id: Mapped[int | None] = mapped_column(BigId)
+    #: The rules have not decided yet, so nobody takes it.
+    undecided: Mapped[bool] = mapped_column(default=False, server_default=false())
     study: Mapped[Study] = relationship()
     #: The stack that results lie on first.
     inputs: Mapped[list["AnalysisInput"]] = relationship(
@@ -296,6 +366,26 @@ class PeerCircuit(Base):
     changed_at: Mapped[datetime]
     #: The peer refused the variant it was to get, and gets what that falls back to.
     fallback: Mapped[bool] = mapped_column(default=False, server_default=false())
+
+
+class OptOut(Base):
+    """A patient whose images are not analysed; who it is stands here as keyed hashes only."""
+
+    __tablename__ = "opt_outs"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    #: HMAC of the patient ID, by the key in HOME.
+    patient_key: Mapped[str] = mapped_column(String(64))
+    #: HMAC of the issuer of the patient ID; empty: whoever gave it.
+    issuer_key: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    #: Which key made the hashes: the beginning of its own hash.
+    made_with: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(String(256), default="", server_default="")
+    #: Who wrote it down, as in the audit.
+    actor: Mapped[str] = mapped_column(String(80))
+    at: Mapped[datetime]
+
+    __table_args__ = (UniqueConstraint("patient_key", "issuer_key"),)
 
 
 class LegalHold(Base):
@@ -438,3 +528,9 @@ class AuditEntry(Base):
     object_id: Mapped[str | None] = mapped_column(String(64))
     address: Mapped[str | None] = mapped_column(String(64))
     detail: Mapped[dict[str, Any] | None]
+    #: Place in the chain (``service.core.chain``), None until the line is sealed.
+    chain_number: Mapped[int | None]
+    #: SHA-256 over this line and the hash of the one before.
+    chain_hash: Mapped[str | None] = mapped_column(String(64))
+
+    __table_args__ = (Index("ix_audit_chain_number", "chain_number", unique=True),)

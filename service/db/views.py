@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import JSON, ColumnElement, Select, and_, column, exists, func, literal, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased, defer
 
-from service.core.series import Role
+from service.core.inputset import FAT_ROLES
+from service.core.series import PARTNERS
 from service.core.status import AnalysisState
 from service.db.shapes import (
     AnalysisDetail,
@@ -297,6 +298,7 @@ def analysis_detail(session: Session, analysis_id: int) -> AnalysisDetail | None
             default=None,
         ),
         results_purged_at=analysis.results_purged_at,
+        choice=analysis.choice,
         withdrawal=None
         if analysis.withdrawn_at is None
         else WithdrawalFacts(
@@ -327,14 +329,14 @@ def _output(output: Output) -> OutputFacts:
 
 
 def _versions(session: Session, analysis: Analysis) -> tuple[VersionFacts, ...]:
-    """All analyses whose results lie on the same stack, oldest first."""
-    mine = [(item.series_id, item.stack) for item in analysis.inputs if item.role != Role.FAT]
+    """All analyses whose results lie on the same stack or on a station of the same scan, oldest first."""
+    mine = [(item.series_id, item.stack) for item in analysis.inputs if item.role not in FAT_ROLES]
     same = session.scalars(
         select(Analysis)
         .join(AnalysisInput, AnalysisInput.analysis_id == Analysis.id)
         .where(
             tuple_(AnalysisInput.series_id, AnalysisInput.stack).in_(mine),
-            AnalysisInput.role != Role.FAT,
+            AnalysisInput.role.not_in(PARTNERS),
         )
         .options(defer(Analysis.finding), defer(Analysis.timings))
     )
@@ -351,14 +353,18 @@ def _versions(session: Session, analysis: Analysis) -> tuple[VersionFacts, ...]:
 
 
 def output_of(
-    session: Session, analysis_id: int, kind: str, *, withdrawal: bool = False
+    session: Session, analysis_id: int, kind: str, *, withdrawal: bool = False, station: int = 1
 ) -> OutputFacts | None:
-    """One object of one analysis or of its withdrawal, of the variant which the pages show; or None."""
-    wanted = select(Output).where(
-        Output.analysis_id == analysis_id, Output.kind == kind, Output.withdrawal.is_(withdrawal)
+    """One object of one analysis or of its withdrawal, of the variant which the pages show; or None.
+
+    Of several stations each has a segmentation of its own.
+    """
+    rows = session.scalars(
+        select(Output)
+        .where(Output.analysis_id == analysis_id, Output.kind == kind, Output.withdrawal.is_(withdrawal))
+        .order_by(Output.id)
     )
-    output = session.scalars(wanted.order_by(Output.id).limit(1)).one_or_none()
-    return None if output is None else _output(output)
+    return next((found for found in map(_output, rows) if found.station == station), None)
 
 
 def list_events(session: Session, analysis_id: int) -> list[EventFacts]:

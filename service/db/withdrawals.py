@@ -92,7 +92,9 @@ def withdraw(
     analysis.withdrawn_at, analysis.withdrawal_reason, analysis.withdrawn_by = now, reason, actor
     for other in rows:
         if other.state not in TERMINAL:
-            other.state, other.lease_owner, other.not_before = AnalysisState.READY, None, None
+            # New scores of measures that are withdrawn are none; whoever measures again may go on.
+            again = AnalysisState.READY if other.rescores_id is None else AnalysisState.SUPERSEDED
+            other.state, other.lease_owner, other.not_before = again, None, None
             other.object_time = now
     session.flush()
     deliveries.drop_withdrawn(session, analysis_id)

@@ -92,8 +92,11 @@ IMAT_FRACTION: Final = local("IMATFRAC", "Intermuscular fat fraction by volume")
 LMM_VOLUME: Final = local("LMMVOL", "Lean paraspinal muscle volume")
 IMAT_VOLUME: Final = local("IMATVOL", "Intermuscular fat volume")
 COMPARTMENT_VOLUME: Final = local("COMPVOL", "Paraspinal muscle compartment volume")
+#: Of a block, whose share is one of area: it stands for no stretch of the patient.
+IMAT_AREA_FRACTION: Final = local("IMATFRACAREA", "Intermuscular fat fraction by cross-sectional area")
 MEAN_CSA: Final = local("MEANCSA", "Mean cross-sectional area of the compartment")
 MEAN_LEAN_CSA: Final = local("MEANLEANCSA", "Mean cross-sectional area of lean muscle")
+MEAN_IMAT_CSA: Final = local("MEANIMATCSA", "Mean cross-sectional area of intermuscular fat")
 LMM_HEIGHT_INDEX: Final = local("LMMHTIDX", "Lean muscle volume divided by height squared")
 ASYMMETRY_COMPARTMENT: Final = local("ASYMCOMP", "Left-right asymmetry of the compartment volume")
 ASYMMETRY_IMAT: Final = local("ASYMIMAT", "Left-right asymmetry of the intermuscular fat fraction")
@@ -107,6 +110,10 @@ SHORT: Final = {
     "share_left": local("IMATFRACLEFT", "IMAT share left"),
     "share_right": local("IMATFRACRIGHT", "IMAT share right"),
     "share_both": local("IMATFRACBOTH", "IMAT share both"),
+    "lean_area_left": local("LEANAREALEFT", "Lean area left"),
+    "lean_area_right": local("LEANAREARIGHT", "Lean area right"),
+    "area_left": local("AREALEFT", "Muscle area left"),
+    "area_right": local("AREARIGHT", "Muscle area right"),
     "compartment_left": local("COMPLEFT", "Muscle left"),
     "compartment_right": local("COMPRIGHT", "Muscle right"),
 }

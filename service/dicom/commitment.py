@@ -16,12 +16,12 @@ from typing import cast
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_dataset
 from pydicom.uid import UID
 from pynetdicom import evt
 from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.presentation import build_context
 
+from service.dicom.bounded import parse_message
 from service.dicom.scu import Address, associate
 from service.errors import PeerUnreachable
 
@@ -152,12 +152,7 @@ def handle_report(raw: bytes, event_type: int | None, *, syntax: str, on_report:
 def read_report(raw: bytes, *, syntax: str) -> Report:
     """The event information of a report (PS3.4 table J.3-2). Raises ValueError when it is none."""
     try:
-        encoding = UID(syntax)
-        dataset = read_dataset(
-            BytesIO(raw),
-            is_implicit_VR=encoding.is_implicit_VR,
-            is_little_endian=encoding.is_little_endian,
-        )
+        dataset = parse_message(raw, UID(syntax))
         transaction = str(dataset.TransactionUID)
         stored = tuple(
             str(item.ReferencedSOPInstanceUID) for item in dataset.get("ReferencedSOPSequence") or ()

@@ -199,7 +199,7 @@ def _by_spin_echo(sequence: PulseSequence, attributes: Attributes) -> ContrastRe
     if repetition >= T2_MIN_TR_MS and (echo >= T2_MIN_TE_MS or (called_t2 and echo >= CALLED_T2_MIN_TE_MS)):
         return _t2(sequence, attributes)
     if echo <= T1_MAX_TE_MS and repetition <= T1_MAX_TR_MS:
-        return _t1(sequence.evidence, attributes)
+        return ContrastReading(contrast="t1", evidence=sequence.evidence)
     return ContrastReading(contrast="other", evidence=sequence.evidence)
 
 
@@ -241,15 +241,7 @@ def _by_gradient_echo(sequence: PulseSequence, attributes: Attributes) -> Contra
         if abs(cycles % 1.0 - 0.5) <= OPPOSED_WITHIN_CYCLES:
             evidence = f"{sequence.evidence}, MagneticFieldStrength={sequence.field_tesla:g} T"
             return ContrastReading(contrast="opposed", evidence=evidence)
-    return _t1(sequence.evidence, attributes)
-
-
-def _t1(evidence: str, attributes: Attributes) -> ContrastReading:
-    """T1-weighted without contrast agent; with one, muscle is no longer what the network learned."""
-    agent = attributes.code("ContrastBolusAgent") not in ("", "NONE", "NO", "N")
-    if agent or attributes.items("ContrastBolusAgentSequence"):
-        return ContrastReading(contrast="other", evidence=f"{evidence}, ContrastBolusAgent is present")
-    return ContrastReading(contrast="t1", evidence=evidence)
+    return ContrastReading(contrast="t1", evidence=sequence.evidence)
 
 
 def _t2(sequence: PulseSequence, attributes: Attributes) -> ContrastReading:
@@ -293,7 +285,7 @@ def _by_words(attributes: Attributes) -> ContrastReading:
     elif T2_WORDS.search(words):
         contrast = "t2_tse"
     elif T1_WORDS.search(words):
-        return _t1(evidence, attributes)
+        contrast = "t1"
     elif not words.strip():
         evidence = "no attribute names the contrast"
     return ContrastReading(contrast=contrast, evidence=evidence)

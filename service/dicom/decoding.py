@@ -13,12 +13,14 @@ from typing import Any, Final
 
 import pydicom
 from numpy.typing import NDArray
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset
 from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
     UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
     HTJ2KLossless,
     HTJ2KLosslessRPCL,
     JPEG2000Lossless,
@@ -31,6 +33,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from service.dicom.bounded import parse_inflated
 from service.dicom.headers import FOREIGN_ERRORS, quiet
 from service.errors import UnreadableSeries
 
@@ -45,9 +48,14 @@ PLUGINS: Final[dict[str, str]] = {
 TRIAL_SECONDS: Final = 300
 
 
-def open_compressed(path: Path, transfer_syntax_uid: str) -> FileDataset:
+def open_compressed(path: Path, transfer_syntax_uid: str) -> Dataset:
     """A whole object with its compressed pixels; UnreadableSeries where these have no end."""
-    dataset = pydicom.dcmread(path, force=True)
+    if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        with path.open("rb") as file:
+            dataset = parse_inflated(file)
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    else:
+        dataset = pydicom.dcmread(path, force=True)
     if "PixelData" not in dataset:
         raise UnreadableSeries(
             "The compressed pixels have no end, so the file was cut or badly written.",
@@ -58,7 +66,7 @@ def open_compressed(path: Path, transfer_syntax_uid: str) -> FileDataset:
     return dataset
 
 
-def decode(dataset: FileDataset, indices: Sequence[int] | None = None) -> list[NDArray[Any]]:
+def decode(dataset: Dataset, indices: Sequence[int] | None = None) -> list[NDArray[Any]]:
     """The wanted frames, by index from 0 (all by default)."""
     plugin = PLUGINS.get(str(dataset.file_meta.TransferSyntaxUID), "")
     wanted = None if indices is None else list(indices)

@@ -25,10 +25,20 @@ PLAUSIBLE_YEARS: Final = range(1800, 2201)
 #: Mean Gregorian year.
 DAYS_PER_YEAR: Final = 365.2425
 #: PatientAge (PS3.5 6.2, AS), and the spellings found in the wild.
-AGE_PATTERN: Final = re.compile(r"0*(\d{1,5}(?:[.,]\d+)?)\s*([DWMY]?)")
-YEARS_PER_UNIT: Final = {"": 1.0, "Y": 1.0, "M": 1 / 12, "W": 7 / DAYS_PER_YEAR, "D": 1 / DAYS_PER_YEAR}
+AGE_PATTERN: Final = re.compile(r"0*(\d{1,5}(?:[.,]\d+)?)\s*([DWMYJA]?)(?:RS?|EARS?|AHRE?)?\.?")
+YEARS_PER_UNIT: Final = {
+    "": 1.0,
+    "Y": 1.0,
+    "J": 1.0,
+    "A": 1.0,
+    "M": 1 / 12,
+    "W": 7 / DAYS_PER_YEAR,
+    "D": 1 / DAYS_PER_YEAR,
+}
 #: PatientSize is in metres (PS3.3 C.7.2.2); these other units are told by their range.
 HEIGHT_UNITS: Final = ((0.5, 2.5, 1.0, "m"), (100.0, 250.0, 100.0, "cm"), (1000.0, 2500.0, 1000.0, "mm"))
+#: PatientSex (PS3.3 C.7.1.1) has M, F and O; these words are written too, in English and German.
+SEXES: Final[dict[str, Sex]] = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F", "W": "F"}
 STUDY_DATES: Final = ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
 
 
@@ -63,12 +73,9 @@ def _age(attributes: Attributes) -> tuple[float | None, str | None]:
     """StudyDate minus PatientBirthDate, else PatientAge."""
     stated = parse_age(attributes.text("PatientAge"))
     birth_text = attributes.text("PatientBirthDate")
-    used = next((k for k in STUDY_DATES if parse_date(attributes.text(k))), None)
-    born = parse_date(birth_text)
-    computed = None
-    if used and born and re.sub(r"\D", "", birth_text) not in DUMMY_BIRTH_DATES:
-        day = parse_date(attributes.text(used))
-        computed = years_between(born, day) if day else None
+    used, day = next(((k, day) for k in STUDY_DATES if (day := _true_date(attributes.text(k)))), (None, None))
+    born = _true_date(birth_text)
+    computed = years_between(born, day) if born and day and not _is_stand_in(attributes, born, day) else None
     if computed is None or not 0 <= computed <= OLDEST_YEARS:
         why = " (PatientBirthDate is not usable)" if birth_text else ""
         return (stated, "PatientAge" + why) if stated is not None else (None, None)
@@ -77,6 +84,17 @@ def _age(attributes: Attributes) -> tuple[float | None, str | None]:
     if stated is not None and abs(stated - int(computed)) > 1.0:
         source += f" (PatientAge={attributes.text('PatientAge')} disagrees)"
     return computed, source
+
+
+def _true_date(text: str) -> date | None:
+    """A date that is none of those that stand where none is known."""
+    return None if re.sub(r"\D", "", text) in DUMMY_BIRTH_DATES else parse_date(text)
+
+
+def _is_stand_in(attributes: Attributes, born: date, day: date) -> bool:
+    """Whether a birth date only fills its place: the day of the study, or a made-up first of January."""
+    removed = attributes.code("PatientIdentityRemoved") == "YES"
+    return born == day or (removed and (born.month, born.day) == (1, 1))
 
 
 def years_between(born: date, day: date) -> float:
@@ -106,12 +124,8 @@ def parse_age(text: str) -> float | None:
 
 def _sex(attributes: Attributes) -> tuple[Sex | None, str | None]:
     """M or F; O and anything else has no reference values."""
-    code = attributes.code("PatientSex")
-    if code == "M":
-        return "M", "PatientSex"
-    if code == "F":
-        return "F", "PatientSex"
-    return None, None
+    sex = SEXES.get(attributes.code("PatientSex"))
+    return sex, "PatientSex" if sex else None
 
 
 def _height(attributes: Attributes) -> tuple[float | None, str | None]:

@@ -22,11 +22,19 @@ SCAN_TAGS: Final = (
     *("SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "StudyDate", "SeriesDate"),
     *("AcquisitionDate", "ContentDate", "AcquisitionDateTime", "StudyTime", "SeriesTime", "AcquisitionTime"),
     *("ContentTime", "InstanceCreationDate", "InstanceCreationTime", "TimezoneOffsetFromUTC"),
-    *("AccessionNumber", "Modality", "Manufacturer", "ManufacturerModelName"),
+    *("AccessionNumber", "Modality", "Manufacturer", "ManufacturerModelName", "StationName"),
     *("StudyDescription", "SeriesDescription"),
     *("DerivationDescription", "AnatomicRegionSequence", "DirectoryRecordSequence"),
     *("VolumeBasedCalculationTechnique", "ComplexImageComponent", "AcquisitionContrast"),
-    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "PatientSize"),
+    *(
+        "PatientName",
+        "PatientID",
+        "PatientBirthDate",
+        "PatientSex",
+        "PatientAge",
+        "PatientSize",
+        "PatientIdentityRemoved",
+    ),
     *("ContrastBolusAgent", "ContrastBolusAgentSequence", "BodyPartExamined", "ScanningSequence"),
     *("SequenceVariant", "ScanOptions", "MRAcquisitionType", "SequenceName", "SliceThickness"),
     *("RepetitionTime", "EchoTime", "InversionTime", "EchoNumbers", "MagneticFieldStrength"),
@@ -40,7 +48,14 @@ SCAN_TAGS: Final = (
         "StudyInstanceUID",
         "SeriesInstanceUID",
     ),
-    *("AcquisitionNumber", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient"),
+    *(
+        "TablePosition",
+        "TableTraverse",
+        "AcquisitionNumber",
+        "InstanceNumber",
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+    ),
     *("FrameOfReferenceUID", "TemporalPositionIdentifier", "NumberOfFrames", "Rows", "Columns"),
     *("SamplesPerPixel", "PixelSpacing", "LossyImageCompression", "LossyImageCompressionMethod"),
     *("SeriesNumber", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
@@ -135,7 +150,7 @@ def _frame(path: Path, header: Header, attributes: Attributes, number: int | Non
         study_uid=required_uid(attributes, "StudyInstanceUID"),
         series_uid=required_uid(attributes, "SeriesInstanceUID"),
         sop_class_uid=required_uid(attributes, "SOPClassUID"),
-        frame_of_reference_uid=attributes.text("FrameOfReferenceUID") or None,
+        frame_of_reference_uid=_frame_of_reference(attributes),
         transfer_syntax_uid=header.transfer_syntax_uid,
         geometry=geometry,
         attributes=attributes,
@@ -152,6 +167,12 @@ def required_uid(attributes: Attributes, keyword: str) -> str:
     if len(text) > UID_LENGTH or not UID_PATTERN.fullmatch(text):
         raise UnreadableSeries(f"{keyword} is malformed.", reason="bad_uid")
     return text
+
+
+def _frame_of_reference(attributes: Attributes) -> str | None:
+    """The frame of reference; None where it is absent, or no UID, which nothing could be placed in."""
+    text = attributes.text("FrameOfReferenceUID").rstrip("\0")
+    return text if len(text) <= UID_LENGTH and UID_PATTERN.fullmatch(text) else None
 
 
 def _part(attributes: Attributes) -> tuple[str, ...]:

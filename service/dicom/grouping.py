@@ -1,15 +1,17 @@
 """Frames of one series sorted into stacks of parallel slices, each position once."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.core.volume import PARALLEL_TOLERANCE
+from service.dicom.blocks import nothing_missing, split_blocks
 from service.dicom.frames import HeaderFrame
 from service.dicom.geometry import stack_normal
+from service.dicom.staggered import separate_stations
 
 #: Slices nearer than this lie at the same position; steps of MR slices are ten times larger. Chosen by us.
 SAME_POSITION_MM: Final = 0.05
@@ -45,9 +47,12 @@ def split_into_stacks(frames: Iterable[HeaderFrame]) -> list[Frames]:
         matrix = (frame.geometry.rows, frame.geometry.columns)
         exact[(frame.frame_of_reference_uid, frame.sop_class_uid, matrix, frame.part)].append(frame)
     stacks = []
+    all_there = nothing_missing(ordered)
     for group in exact.values():
-        for alike in _cluster(group, _same_stack):
-            stacks += [_by_position(part) for part in _separate_repetitions(alike)]
+        for alike in _cluster(group):
+            for station in separate_stations(alike):
+                for part in _separate_repetitions(station):
+                    stacks += split_blocks(_by_position(part), all_there=all_there)
     return sorted(stacks, key=lambda stack: min(_acquired(frame) for frame in stack))
 
 
@@ -68,28 +73,36 @@ def _by_position(frames: Frames) -> Frames:
     return sorted(frames, key=lambda frame: offset_mm(frame, normal))
 
 
-def _cluster(frames: Frames, same: Callable[[HeaderFrame, HeaderFrame], bool]) -> list[Frames]:
-    """Groups of frames that are the same as the first of their group."""
+def _cluster(frames: Frames) -> list[Frames]:
+    """Frames whose directions, pixel spacing and echo time agree with those of the first of their group.
+
+    The first frames stand in one table, so that a series of a thousand orientations takes no time either.
+    """
     groups: list[Frames] = []
-    for frame in frames:
-        for group in groups:
-            if same(group[0], frame):
-                group.append(frame)
-                break
+    kinds = np.array([_kind(frame) for frame in frames])
+    firsts = np.empty_like(kinds)
+    for frame, kind in zip(frames, kinds, strict=True):
+        same = np.all(np.abs(firsts[: len(groups)] - kind) <= _tolerances(kind), axis=1)
+        if same.any():
+            groups[int(np.argmax(same))].append(frame)
         else:
+            firsts[len(groups)] = kind
             groups.append([frame])
     return groups
 
 
-def _same_stack(one: HeaderFrame, other: HeaderFrame) -> bool:
-    """Whether directions, pixel spacing and echo time agree."""
-    a, b = one.geometry, other.geometry
-    close = all(
-        float(np.max(np.abs(x - y))) <= PARALLEL_TOLERANCE
-        for x, y in ((a.column_direction, b.column_direction), (a.row_direction, b.row_direction))
+def _kind(frame: HeaderFrame) -> tuple[float, ...]:
+    """What the frames of one stack have in common, as numbers."""
+    geometry = frame.geometry
+    directions = (*geometry.column_direction, *geometry.row_direction)
+    return (*directions, *geometry.pixel_spacing_mm, frame.echo_ms)
+
+
+def _tolerances(kind: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far the numbers of another frame may be from these."""
+    return np.concatenate(
+        [np.full(6, PARALLEL_TOLERANCE), RELATIVE_TOLERANCE * np.abs(kind[6:8]), [ECHO_TOLERANCE_MS]]
     )
-    spacing = np.allclose(a.pixel_spacing_mm, b.pixel_spacing_mm, rtol=RELATIVE_TOLERANCE, atol=0)
-    return close and bool(spacing) and abs(one.echo_ms - other.echo_ms) <= ECHO_TOLERANCE_MS
 
 
 def _positions(frames: Frames) -> list[int]:

@@ -1,6 +1,7 @@
 """The measurement groups of a report: one for each segment, one for each side, one for both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from highdicom.sr import (
@@ -21,8 +22,9 @@ from service.core.finding import Finding, Measures, Score, SideMeasures
 from service.core.language import ENGLISH, Words
 from service.core.mask import Label
 from service.dicom import codes
-from service.dicom.identity import ObjectIdentity, tracking_uid
+from service.dicom.identity import ObjectIdentity, Written, tracking_uid
 from service.dicom.numbers import number
+from service.dicom.stack import Stack
 
 Group = (
     PlanarROIMeasurementsAndQualitativeEvaluations
@@ -31,7 +33,8 @@ Group = (
 )
 
 #: Measure, concept, unit, factor from the finding's unit.
-MEASURES: Final[tuple[tuple[str, CodedConcept, CodedConcept, float], ...]] = (
+Concept = tuple[str, CodedConcept, CodedConcept, float]
+MEASURES: Final[tuple[Concept, ...]] = (
     ("compartment_ml", codes.COMPARTMENT_VOLUME, codes.ML, 1.0),
     ("lmm_ml", codes.LMM_VOLUME, codes.ML, 1.0),
     ("imat_ml", codes.IMAT_VOLUME, codes.ML, 1.0),
@@ -42,10 +45,28 @@ MEASURES: Final[tuple[tuple[str, CodedConcept, CodedConcept, float], ...]] = (
 )
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Segmented:
+    """One segmentation that a report cites, and the stack that it lies on."""
+
+    seg: Written
+    stack: Stack
+    #: Of one station of several: volume of each segment within it. None: those of the finding.
+    volumes_ml: Mapping[Label, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cited:
+    """A segmentation as it is cited, its numbers, and an image that it lies on."""
+
+    segmentation: Dataset
+    source: Dataset
+    volumes_ml: Mapping[Label, float] | None = None
+
+
 def measurement_groups(
     finding: Finding,
-    segmentation: Dataset | None,
-    source: Dataset,
+    segmentations: Sequence[Cited],
     identity: ObjectIdentity,
     words: Words = ENGLISH,
 ) -> list[Group]:
@@ -53,8 +74,8 @@ def measurement_groups(
     if finding.measures is None:
         return [group_without_numbers(codes.STATUS_OF[finding.status], identity)]
     groups: list[Group] = []
-    if segmentation is not None:
-        groups += _segment_groups(finding, finding.measures, segmentation, source)
+    for each in segmentations:
+        groups += _segment_groups(finding, finding.measures, each)
     measures = finding.measures
     for name, side, values in (
         ("left", codes.LEFT, measures.left),
@@ -77,24 +98,24 @@ def group_without_numbers(status: CodedConcept, identity: ObjectIdentity) -> Gro
     )
 
 
-def _segment_groups(
-    finding: Finding, measures: Measures, segmentation: Dataset, source: Dataset
-) -> list[Group]:
-    """One TID 1411 group with the volume of each segment that has voxels."""
-    separated = measures.total.lmm_ml is not None
-    volumes = {
-        Label.LEAN_LEFT: measures.left.lmm_ml if separated else measures.left.compartment_ml,
-        Label.LEAN_RIGHT: measures.right.lmm_ml if separated else measures.right.compartment_ml,
-        Label.IMAT_LEFT: measures.left.imat_ml,
-        Label.IMAT_RIGHT: measures.right.imat_ml,
-    }
+def _segment_groups(finding: Finding, measures: Measures, one: Cited) -> list[Group]:
+    """One TID 1411 group for each segment with its volume, or its mean area where there are no volumes."""
+    segmentation, source = one.segmentation, one.source
+    if one.volumes_ml is not None:
+        numbers = {label: (codes.VOLUME, value, codes.ML) for label, value in one.volumes_ml.items()}
+    else:
+        numbers = {
+            **_segment_numbers(measures.left, Label.LEAN_LEFT, Label.IMAT_LEFT),
+            **_segment_numbers(measures.right, Label.LEAN_RIGHT, Label.IMAT_RIGHT),
+        }
     groups: list[Group] = []
     for segment in segmentation.SegmentSequence:
         label = Label(int(segment.SegmentNumber))
         # A label map describes its background too, as segment 0.
-        volume = volumes.get(label)
-        if volume is None:
+        found = numbers.get(label)
+        if found is None:
             continue
+        concept, value, unit = found
         reference = ReferencedSegment(
             sop_class_uid=segmentation.SOPClassUID,
             sop_instance_uid=segmentation.SOPInstanceUID,
@@ -108,10 +129,27 @@ def _segment_groups(
                 finding_category=codes.TISSUE,
                 finding_type=codes.TYPE_OF[label],
                 finding_sites=[FindingSite(codes.REGION, laterality=codes.SIDE_OF[label])],
-                measurements=[number(codes.VOLUME, volume, codes.ML, finding)],
+                measurements=[number(concept, value, unit, finding)],
             )
         )
     return groups
+
+
+def _segment_numbers(
+    side: SideMeasures, lean: Label, fat: Label
+) -> dict[Label, tuple[CodedConcept, float, CodedConcept]]:
+    """What is said of each segment of a side: concept, value, unit."""
+    if side.compartment_ml is not None:
+        if side.lmm_ml is None or side.imat_ml is None:
+            return {lean: (codes.VOLUME, side.compartment_ml, codes.ML)}
+        return {lean: (codes.VOLUME, side.lmm_ml, codes.ML), fat: (codes.VOLUME, side.imat_ml, codes.ML)}
+    if side.mean_lean_csa_cm2 is None:
+        return {lean: (codes.MEAN_CSA, side.mean_csa_cm2, codes.CM2)}
+    rest = side.mean_csa_cm2 - side.mean_lean_csa_cm2
+    return {
+        lean: (codes.MEAN_LEAN_CSA, side.mean_lean_csa_cm2, codes.CM2),
+        fat: (codes.MEAN_IMAT_CSA, rest, codes.CM2),
+    }
 
 
 def _summary_group(
@@ -127,7 +165,7 @@ def _summary_group(
     tracked = f"Paraspinal muscles {name}"
     numbers = []
     scores = {score.measure: score for score in finding.scores} if name == "total" else {}
-    for measure, concept, unit, factor in MEASURES:
+    for measure, concept, unit, factor in _concepts(values):
         value = getattr(values, measure)
         if value is not None:
             numbers.append(
@@ -143,6 +181,16 @@ def _summary_group(
         measurements=numbers,
         qualitative_evaluations=_states(finding) if name == "total" else None,
     )
+
+
+def _concepts(values: SideMeasures) -> Sequence[Concept]:
+    """What the measures are called; the share of a block, which has no volume, is one of area."""
+    if values.compartment_ml is not None:
+        return MEASURES
+    return [
+        (measure, codes.IMAT_AREA_FRACTION if measure == "imat_fraction" else concept, unit, factor)
+        for measure, concept, unit, factor in MEASURES
+    ]
 
 
 def _numbers_of_both(

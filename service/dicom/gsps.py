@@ -9,7 +9,9 @@ import numpy as np
 import pydicom
 from highdicom.color import CIELabColor
 from numpy.typing import NDArray
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 from pydicom.valuerep import format_number_as_ds
 
@@ -49,6 +51,7 @@ WINDOW_TAGS: Final = [
     *("WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
+GRAPHIC_DATA: Final = Tag("GraphicData")
 #: Centre and width, in stored values.
 Window = tuple[float, float]
 
@@ -143,7 +146,11 @@ def _polyline(corners: NDArray[np.float64]) -> Dataset:
     item.GraphicAnnotationUnits = "PIXEL"
     item.GraphicDimensions = 2
     item.NumberOfGraphicPoints = len(points)
-    item.GraphicData = points.ravel().tolist()
+    # As it will be written: the library would look at each of a hundred thousand numbers by itself.
+    raw = np.ascontiguousarray(points, dtype="<f4").tobytes()
+    item[GRAPHIC_DATA] = RawDataElement(
+        GRAPHIC_DATA, "FL", len(raw), raw, value_tell=0, is_implicit_VR=False, is_little_endian=True
+    )
     item.GraphicType = "POLYLINE"
     item.GraphicFilled = "N"
     return item

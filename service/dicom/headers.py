@@ -10,14 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, cast
 
 import pydicom
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import MediaStorageDirectoryStorage
 
+from service.dicom.bounded import PREAMBLE_BYTES, Allowance, BoundedFile, Inflating, parse_file, unfold
+from service.dicom.edges import UNDEFINED_LENGTH, find_pixels, is_cut, looks_like_dataset
 from service.errors import UnreadableSeries
 
 # What reaches us is accepted if the measurement is not harmed; values are judged where they are used.
@@ -43,13 +46,13 @@ FOREIGN_ERRORS: Final = (
 )
 #: A senseless length in a header can ask for more memory than there is.
 HEADER_ERRORS: Final = (*FOREIGN_ERRORS, MemoryError)
-#: PS3.10 7.1: the prefix stands after a preamble of 128 bytes.
-PREAMBLE_BYTES: Final = 128
-#: PS3.3 C.7.6.3, C.7.6.24: the three elements that can hold pixels.
-PIXEL_ELEMENTS: Final = {0x7FE00008, 0x7FE00009, 0x7FE00010}
-#: PS3.5 7.1.2: value representations whose length field has four bytes.
-LONG_LENGTH_VRS: Final = {b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN", b"SQ", b"UT", b"UC", b"UR"}
-UNDEFINED_LENGTH: Final = 0xFFFFFFFF
+#: Longer values of one element are no text and no numbers of an image: the longest that a short length
+#: field can say (PS3.5 7.1.2), which every value has that is read here.
+LONGEST_VALUE_BYTES: Final = 65534
+#: So many values and characters of one element are looked at. Chosen by us: ImageType has a dozen values,
+#: and the longest text that anything is read from is DerivationDescription with 1024 characters (ST).
+MOST_VALUES: Final = 64
+LONGEST_TEXT: Final = 1024
 
 
 @contextmanager
@@ -68,6 +71,8 @@ class Header:
     #: Offset and length of the pixel element's value, None where the file has no such element.
     pixel_offset: int | None
     pixel_length: int | None
+    #: What it takes in memory, in bytes, as most.
+    weight: int = 0
 
 
 def read_header(path: Path, tags: Sequence[str] | None = None) -> Header | None:
@@ -92,31 +97,16 @@ def _check_start(file: BinaryIO, size: int) -> bool:
     file.seek(0)
     if start[PREAMBLE_BYTES:] == b"DICM":
         return False
-    if not _looks_like_dataset(start, size):
+    if not looks_like_dataset(start, size):
         raise UnreadableSeries("The file is not DICOM.", reason="not_dicom")
     return True
 
 
-def _looks_like_dataset(start: bytes, size: int) -> bool:
-    """Whether the bytes begin with an element of group 0002 or 0008 of plausible length."""
-    if len(start) < 8:
-        return False
-    for order in "<", ">":
-        group, element, length = struct.unpack(order + "HHL", start[:8])
-        if group in (0x0002, 0x0008) and element < 0x0100:
-            vr = start[4:6]
-            explicit = vr.isalpha() and vr.isupper()
-            if explicit or (order == "<" and length < size):
-                return True
-    return False
-
-
 def _read(file: BinaryIO, size: int, tags: Sequence[str] | None, *, force: bool) -> Header | None:
     """Parse the header and find the pixel element behind it."""
+    allowance = Allowance()
     try:
-        dataset = pydicom.dcmread(
-            file, stop_before_pixels=True, force=force, specific_tags=list(tags) if tags else None
-        )
+        dataset, stream = parse_file(file, size, tags, allowance, force=force)
         meta = dataset.file_meta
         sop_class = str(meta.get("MediaStorageSOPClassUID", ""))
         syntax = str(meta.get("TransferSyntaxUID", "") or _guessed_syntax(dataset))
@@ -126,13 +116,34 @@ def _read(file: BinaryIO, size: int, tags: Sequence[str] | None, *, force: bool)
             raise UnreadableSeries("The file is not DICOM.", reason="not_dicom")
         if len(dataset) == 0:
             raise UnreadableSeries("The file ends before its header.", reason="truncated")
-        where = _find_pixels(file, dataset, syntax)
-        if where is None and _is_cut(file, dataset, size):
+        where = find_pixels(stream, dataset)
+        if where is None and is_cut(stream, dataset, size):
             raise UnreadableSeries("The file ends in the middle of its header.", reason="truncated")
-    except HEADER_ERRORS as error:
-        raise UnreadableSeries("The DICOM header cannot be parsed.", reason="bad_header") from error
+        unfold(dataset, allowance)
+    except (*HEADER_ERRORS, OSError) as error:
+        raise _header_error(error, allowance) from error
+    if where is not None and isinstance(stream, Inflating):
+        where = (-1, UNDEFINED_LENGTH)  # A place in the stream is none in the file.
     offset, length = where or (None, None)
-    return Header(dataset=dataset, transfer_syntax_uid=syntax, pixel_offset=offset, pixel_length=length)
+    return Header(
+        dataset=dataset,
+        transfer_syntax_uid=syntax,
+        pixel_offset=offset,
+        pixel_length=length,
+        weight=allowance.spent,
+    )
+
+
+def _header_error(error: Exception, allowance: Allowance) -> Exception:
+    """Why a header could not be parsed."""
+    if allowance.exceeded:
+        return allowance.refusal()
+    if isinstance(error, OSError) and error.errno is not None:
+        return OSError(error.errno, "the disk")
+    if isinstance(error, OSError):
+        # The parser's own, where a sequence has no end; those of the disk have a number.
+        return UnreadableSeries("The file ends in the middle of its header.", reason="truncated")
+    return UnreadableSeries("The DICOM header cannot be parsed.", reason="bad_header")
 
 
 def _guessed_syntax(dataset: Dataset) -> str:
@@ -143,56 +154,26 @@ def _guessed_syntax(dataset: Dataset) -> str:
     return str(pydicom.uid.ImplicitVRLittleEndian if implicit else pydicom.uid.ExplicitVRLittleEndian)
 
 
-def _find_pixels(file: BinaryIO, dataset: Dataset, syntax: str) -> tuple[int, int] | None:
-    """Offset and length of the pixel value where reading stopped in front of it."""
-    if syntax == pydicom.uid.DeflatedExplicitVRLittleEndian:
-        # The file position means nothing in a deflated stream; decoding reads it as a whole.
-        return (-1, UNDEFINED_LENGTH)
-    implicit, little = dataset.original_encoding
-    order = "<" if little else ">"
-    start = file.tell()
-    head = file.read(12)
-    file.seek(start)
-    if len(head) < 8:
-        return None
-    group, element = struct.unpack(order + "HH", head[:4])
-    if (group << 16 | element) not in PIXEL_ELEMENTS:
-        return None
-    if not implicit and head[4:6] in LONG_LENGTH_VRS and len(head) == 12:
-        return (start + 12, struct.unpack(order + "L", head[8:12])[0])
-    return (start + 8, struct.unpack(order + "L", head[4:8])[0])
-
-
-def _is_cut(file: BinaryIO, dataset: Dataset, size: int) -> bool:
-    """Whether the file ended inside an element."""
-    if file.tell() > size:
-        return True
-    tags = sorted(dataset.keys())
-    if not tags:
-        return True
-    last = dataset.get_item(tags[-1])
-    length, value = getattr(last, "length", None), getattr(last, "value", None)
-    if length is None or length == UNDEFINED_LENGTH or not isinstance(value, bytes):
-        return False
-    return len(value) < int(length)
-
-
 def parse_encoded(raw: bytes, transfer_syntax_uid: str, *, last_tag: int) -> Dataset:
     """The attributes up to ``last_tag`` of an encoded dataset without preamble, as C-STORE carries it."""
     syntax = pydicom.uid.UID(transfer_syntax_uid)
+    allowance = Allowance(LARGEST_IDENTITY_BYTES)
+    stream = cast("BinaryIO", BytesIO(raw))
     try:
         if syntax == pydicom.uid.DeflatedExplicitVRLittleEndian:
-            raw = zlib.decompressobj(-zlib.MAX_WBITS).decompress(raw, INFLATE_LIMIT_BYTES)
-        implicit, little = syntax.is_implicit_VR, syntax.is_little_endian
+            stream = cast("BinaryIO", Inflating(stream, most=allowance.most))
         return pydicom.filereader.read_dataset(
-            BytesIO(raw), implicit, little, stop_when=lambda tag, _vr, _length: tag > last_tag
+            cast("BinaryIO", BoundedFile(stream, allowance, size=allowance.most)),
+            syntax.is_implicit_VR,
+            syntax.is_little_endian,
+            stop_when=lambda tag, _vr, _length: tag > last_tag,
         )
-    except HEADER_ERRORS as error:
-        raise UnreadableSeries("The DICOM header cannot be parsed.", reason="bad_header") from error
+    except (*HEADER_ERRORS, OSError) as error:
+        raise _header_error(error, allowance) from error
 
 
-#: Headers are far smaller; a deflated object may not grow without bound (chosen by us).
-INFLATE_LIMIT_BYTES: Final = 16 * 2**20
+#: What the beginning of a header may take that an identity is read from; many come at once. Chosen by us.
+LARGEST_IDENTITY_BYTES: Final = 16 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +188,7 @@ class Attributes:
     def texts(self, keyword: str) -> tuple[str, ...]:
         """All values as text, outer blanks removed."""
         for values in self._values(keyword):
-            texts = tuple(clean_text(v) for v in values)
+            texts = tuple(clean_text(v)[:LONGEST_TEXT] for v in values[:MOST_VALUES])
             if any(texts):
                 return texts
         return ()
@@ -265,9 +246,14 @@ class Attributes:
 def _element_values(dataset: Dataset, tag: int) -> list[Any]:
     """The values of one element; where pydicom cannot convert them, their plain characters."""
     try:
+        raw: object = dataset.get_item(tag)
+    except FOREIGN_ERRORS:  # It is converted at once where its bytes are missing.
+        return []
+    if isinstance(raw, RawDataElement) and raw.value and len(raw.value) > LONGEST_VALUE_BYTES:
+        return []
+    try:
         value = dataset[tag].value
     except FOREIGN_ERRORS:
-        raw = dataset.get_item(tag)
         value = getattr(raw, "value", None)
     if isinstance(value, bytes):
         value = value.decode("latin-1").split("\\")

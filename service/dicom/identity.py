@@ -49,6 +49,10 @@ class ObjectIdentity:
     report_digest: str
     #: Written as the creation time, in its own time zone. Also part of every identifier.
     at: datetime
+    #: Which block of its series the objects are of, such as "block 2/5"; "" where they are of no block.
+    block: str = ""
+    #: Added to the series numbers of a block's objects, so that viewers list them together.
+    series_offset: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,8 @@ NAME_TEXT: Final = 3 * 64 + 2
 IDENTITY_TAGS: Final = frozenset(
     {
         *(0x00080005, 0x00080016, 0x00080018, 0x00080020, 0x00080050, 0x00080060, 0x00080070),
-        *(0x00081030, 0x0008103E, 0x00100010, 0x00100020, 0x00100030, 0x00100040, 0x0020000D, 0x0020000E),
+        *(0x00081030, 0x0008103E, 0x00100010, 0x00100020, 0x00100021, 0x00100030, 0x00100040),
+        *(0x0020000D, 0x0020000E),
     }
 )
 SOP_INSTANCE_UID: Final = 0x00080018
@@ -111,4 +112,5 @@ def read_study(attributes: Attributes) -> StudyFacts:
         accession_number=attributes.text("AccessionNumber")[:LONG_TEXT],
         study_date=attributes.text("StudyDate")[:SHORT_TEXT],
         description=attributes.text("StudyDescription")[:LONG_TEXT],
+        issuer_of_patient_id=attributes.text("IssuerOfPatientID")[:LONG_TEXT],
     )

@@ -12,7 +12,9 @@ BODY_PARTS: Final[dict[str, Region]] = {
     **dict.fromkeys(
         ("LSPINE", "L SPINE", "L-SPINE", "LUMBAR", "LUMBARSPINE", "LUMBAR SPINE", "LWS"), "lumbar"
     ),
-    **dict.fromkeys(("LSSPINE", "LUMBOSACRAL SPINE", "LSPINE LUMBAR"), "lumbar"),
+    **dict.fromkeys(
+        ("LSSPINE", "LUMBOSACRAL SPINE", "LSPINE LUMBAR", "LUMBOSACRAL", "LENDENWIRBELSAEULE"), "lumbar"
+    ),
     **dict.fromkeys(("TSPINE", "T SPINE", "T-SPINE", "THORACICSPINE", "THORACIC SPINE", "BWS"), "thoracic"),
     **dict.fromkeys(("TLSPINE", "THORACOLUMBAR SPINE", "TL SPINE"), "thoracolumbar"),
     **dict.fromkeys(("CSPINE", "C SPINE", "C-SPINE", "CERVICALSPINE", "CERVICAL SPINE", "HWS"), "cervical"),
@@ -23,19 +25,33 @@ REGION_CODES: Final[dict[str, Region]] = {
     "122496007": "lumbar",
     "122495006": "thoracic",
     "122494005": "cervical",
+    "1217253001": "lumbar",
+    "297173004": "lumbar",
+    "1217256009": "thoracolumbar",
+    "297172009": "thoracolumbar",
     "T-11503": "lumbar",
     "T-11502": "thoracic",
     "T-11501": "cervical",
 }
-#: English and German words for the levels, tried in this order.
+#: Words of European languages for the levels, tried in this order.
 REGION_WORDS: Final[dict[Region, re.Pattern[str]]] = {
-    "whole_spine": re.compile(r"(?<![a-z])(?:(?:whole|total|full).?spine|gws|ganzwirbels\w*)"),
-    "thoracolumbar": re.compile(r"(?<![a-z])(?:thora[ck]o.?lumbal?r?|tl[ _-]?spine)"),
-    "lumbar": re.compile(r"(?<![a-z])(?:lumb\w*|ls?[ _-]?spine|(?:lws|lwk|lsp)(?![a-z]))"),
-    "thoracic": re.compile(
-        r"(?<![a-z])(?:thora[ck]\w*.?spine|t[ _-]?spine|dorsal.?spine|(?:bws|bwk)(?![a-z]))"
+    "whole_spine": re.compile(
+        r"(?<![a-z])(?:(?:whole|total|full|entire).?spine|gws(?![a-z])|ganzwirbels\w*)"
     ),
-    "cervical": re.compile(r"(?<![a-z])(?:cervical\w*|c[ _-]?spine|(?:hws|hwk)(?![a-z]))"),
+    "thoracolumbar": re.compile(
+        r"(?<![a-z])(?:t(?:h?)ora[ck]o.?lumb\w*|dorso.?lumb\w*|bws.{0,3}lws|tl[ _-]?spine)"
+    ),
+    "lumbar": re.compile(
+        r"(?<![a-z])(?:l[uo]mb\w*|lendenw\w*|ländrygg\w*|l[ęe]d[źz]w\w*|ls?[ _-]?spine)"
+        r"|(?<![a-z])(?:lws|lwk|lsp)(?![a-z])"
+    ),
+    "thoracic": re.compile(
+        r"(?<![a-z])(?:thora[ck]\w*.?spine|t[ _-]?spine|dorsal.?spine|brustwirb\w*|(?:bws|bwk)(?![a-z]))"
+        r"|(?:rachis|columna|rachide) dorsal"
+    ),
+    "cervical": re.compile(
+        r"(?<![a-z])(?:cervi[ck]\w*|zervi[ck]\w*|halswirb\w*|c[ _-]?spine|(?:hws|hwk)(?![a-z]))"
+    ),
 }
 #: ImageType values of images that were computed from other images and show no tissue as acquired.
 DERIVED_TOKENS: Final = frozenset(
@@ -63,7 +79,7 @@ ENHANCED_DERIVED: Final = frozenset(
 TESLA: Final = (0.1, 20.0)
 GAUSS_PER_TESLA: Final = 10_000.0
 LOCALIZER_WORDS: Final = re.compile(
-    r"(?<![a-z])(?:loc|localiser|localizer|localizers|lokalizer|scout|survey|topogram|3.?pl(?:ane)?.?loc\w*)(?![a-z])"
+    r"(?<![a-z])(?:loc|localiser|localizer|localizers|lokalizer|scout|survey|topogram|plan.?scan|calib\w*|(?:coil|asset|b1|ref).?(?:survey|cal|scan|map)|aa(?:head|spine|knee)?.?scout|smart.?(?:brain|spine)|3.?pl(?:ane)?.?loc\w*)(?![a-z])"
 )
 
 

@@ -21,7 +21,7 @@ PAIRS: Final = (
 ACQUIRED: Final = ("FrameAcquisitionDateTime", "AcquisitionDateTime")
 DATETIMES: Final = ("AcquisitionDateTime", "FrameAcquisitionDateTime", "FrameReferenceDateTime")
 TIME_PATTERN: Final = re.compile(r"(\d{2})(?::?(\d{2})(?::?(\d{2})(?:\.(\d{1,6}))?)?)?")
-ZONE_PATTERN: Final = re.compile(r"([+-])(\d{2})(\d{2})")
+ZONE_PATTERN: Final = re.compile(r"([+-])(\d{2}):?(\d{2})")
 
 
 def first_acquired(images: Iterable[Attributes]) -> datetime | None:

@@ -129,8 +129,9 @@ def _people(score: Score, words: Words) -> str:
             said.append(words("Compared after adjustment for height or scanner: {value}.", value=adjusted))
         if "measurement" not in facts.interval_holds:
             said.append(words("The interval of z holds the sampling error of the table alone."))
-    if score.reason and words.language == "en":
-        said.append(score.reason)
+    caveats = words.retold(score.reason or "")
+    if caveats:
+        said.append(caveats)
     return " ".join(said)
 
 

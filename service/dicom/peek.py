@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from service.dicom.headers import LONG_LENGTH_VRS, UNDEFINED_LENGTH
+from service.dicom.edges import LONG_LENGTH_VRS, UNDEFINED_LENGTH
 
 IMPLICIT: Final = "1.2.840.10008.1.2"
 #: Explicit VR, but not little endian as it is; everything else but IMPLICIT is (PS3.5 A.4).

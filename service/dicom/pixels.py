@@ -14,11 +14,11 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from service.core.volume import Volume
 from service.dicom.decoding import FRAGILE_SYNTAXES, decode, open_compressed, require_decodable
+from service.dicom.edges import UNDEFINED_LENGTH
 from service.dicom.frames import frame_attributes
 from service.dicom.headers import (
     FOREIGN_ERRORS,
     HEADER_ERRORS,
-    UNDEFINED_LENGTH,
     Attributes,
     Header,
     as_number,

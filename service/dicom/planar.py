@@ -21,7 +21,7 @@ from highdicom.sr import (
 )
 from numpy.typing import NDArray
 
-from service.core.finding import Finding, Measures
+from service.core.finding import Finding, Measures, SideMeasures
 from service.core.language import ENGLISH, Words
 from service.core.mask import Label, Mask
 from service.core.outline import enclosed, joined, largest_outline, representative_slice
@@ -118,14 +118,12 @@ def _numbers(
 
 
 def _rows(measures: Measures) -> list[Row]:
-    """Lean muscle and share of fat of each side and of both, then what is left; absent ones are None."""
+    """Lean muscle and share of fat of each side and of both, then what is left; absent ones are None.
+
+    Lean muscle is an area where there are no volumes, and the whole compartment where fat is not told apart.
+    """
     sides = {"left": measures.left, "right": measures.right}
-    volumes: list[Row] = [("", codes.SHORT[f"lmm_{n}"], side.lmm_ml, codes.ML) for n, side in sides.items()]
-    if measures.total.lmm_ml is None:
-        volumes = [
-            ("", codes.SHORT[f"compartment_{name}"], side.compartment_ml, codes.ML)
-            for name, side in sides.items()
-        ]
+    volumes: list[Row] = [_first(name, side) for name, side in sides.items()]
     shares: list[Row] = [
         ("", codes.SHORT[f"share_{name}"], _percent(side.imat_fraction), codes.PERCENT)
         for name, side in sides.items()
@@ -141,6 +139,17 @@ def _rows(measures: Measures) -> list[Row]:
         ("lmm_height_index_ml_m2", codes.LMM_HEIGHT_INDEX, index, codes.ML_PER_M2),
         *(("", codes.SHORT[f"imat_{name}"], side.imat_ml, codes.ML) for name, side in sides.items()),
     ]
+
+
+def _first(name: str, side: SideMeasures) -> Row:
+    """How much muscle a side has."""
+    if side.lmm_ml is not None:
+        return "", codes.SHORT[f"lmm_{name}"], side.lmm_ml, codes.ML
+    if side.compartment_ml is not None:
+        return "", codes.SHORT[f"compartment_{name}"], side.compartment_ml, codes.ML
+    if side.mean_lean_csa_cm2 is not None:
+        return "", codes.SHORT[f"lean_area_{name}"], side.mean_lean_csa_cm2, codes.CM2
+    return "", codes.SHORT[f"area_{name}"], side.mean_csa_cm2, codes.CM2
 
 
 def _percent(share: float | None) -> float | None:

@@ -173,7 +173,9 @@ def _sentences(finding: Finding, words: Words) -> list[str]:
         said.append(words("Pattern: {pattern}.", pattern=words(wording.QUADRANTS[finding.quadrant])))
     said += wording.change_sentences(finding.change, words)
     said.append(f"{wording.quality_sentence(finding.quality, words)}.")
-    said += [check.detail for check in finding.quality if check.check == "dixon_pair"]
+    said += [
+        words.reason(check.check, check.detail) for check in finding.quality if check.check == "dixon_pair"
+    ]
     said += _provenance(finding, words)
     if finding.measures is None:
         said.append(words(wording.NO_MEASUREMENT))
@@ -194,6 +196,10 @@ def _provenance(finding: Finding, words: Words) -> list[str]:
                 region=words(series.region.replace("_", " ")),
             )
         )
+        if series.block is not None:
+            name = wording.block_name(series.block, words)
+            said += [words("This is {block}.", block=name)] if series.block.number is not None else []
+            said.append(words(wording.BLOCK))
     if definition is not None:
         said.append(
             words(

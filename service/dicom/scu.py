@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import dcmread, read_file_meta_info
 from pydicom.uid import UID
@@ -18,6 +20,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from service.core.answers import NOT_TRIED, Answer
+from service.dicom.deflate import deflate
 from service.dicom.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from service.dicom.tls import Outgoing
 from service.errors import PeerUnreachable
@@ -38,6 +41,8 @@ ANSWER_SECONDS = 60.0
 CONTEXTS_PER_ASSOCIATION = 128
 #: Uncompressed little-endian syntaxes; bytes in one can be written in the other without loss.
 PLAIN_SYNTAXES = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+#: PS3.5 A.5; of what lies here in Explicit VR Little Endian only.
+DEFLATED_SYNTAX = "1.2.840.10008.1.2.1.99"
 
 # Files are sent as they lie, without being taken apart and put together again.
 _config.STORE_SEND_CHUNKED_DATASET = True
@@ -65,6 +70,8 @@ class Address:
     calling_ae: str
     #: How long the peer may think about one object, or take no byte, before it is given up.
     answer_seconds: float = ANSWER_SECONDS
+    #: Offer Deflated Explicit VR Little Endian beside the plain syntaxes, and use it where it is taken.
+    deflated: bool = False
     #: Speak DICOM over TLS with this; None speaks it in the clear.
     tls: Outgoing | None = field(default=None, compare=False, repr=False)
 
@@ -110,9 +117,9 @@ def store(paths: Sequence[Path], address: Address, *, whole: bool = False) -> li
         else:
             items.append(item)
     reached = False
-    for batch in _batches(items):
+    for batch in _batches(items, deflated=address.deflated):
         try:
-            with associate(address, _proposals(batch)) as association:
+            with associate(address, _proposals(batch, deflated=address.deflated)) as association:
                 reached = True
                 refused = _refused(association, batch) if whole else set()
                 if refused:
@@ -164,11 +171,11 @@ def _read_item(path: Path) -> _Item | None:
         return None
 
 
-def _batches(items: Sequence[_Item]) -> Iterator[list[_Item]]:
+def _batches(items: Sequence[_Item], *, deflated: bool) -> Iterator[list[_Item]]:
     """Split so that the contexts of each part fit into one association."""
     batch: list[_Item] = []
     for item in items:
-        if len(_proposals([*batch, item])) > CONTEXTS_PER_ASSOCIATION:
+        if len(_proposals([*batch, item], deflated=deflated)) > CONTEXTS_PER_ASSOCIATION:
             yield batch
             batch = []
         batch.append(item)
@@ -176,8 +183,11 @@ def _batches(items: Sequence[_Item]) -> Iterator[list[_Item]]:
         yield batch
 
 
-def _proposals(items: Sequence[_Item]) -> list[PresentationContext]:
-    """One context for each class and syntax, and the plain syntaxes as a way out where bytes allow it."""
+def _proposals(items: Sequence[_Item], *, deflated: bool) -> list[PresentationContext]:
+    """One context for each class and syntax, and the plain syntaxes as a way out where bytes allow it.
+
+    The deflated syntax has a context of its own, so that the peer may refuse it alone.
+    """
     wanted = {(item.sop_class_uid, item.transfer_syntax_uid) for item in items}
     wanted |= {
         (sop_class, plain)
@@ -185,6 +195,9 @@ def _proposals(items: Sequence[_Item]) -> list[PresentationContext]:
         if syntax in PLAIN_SYNTAXES
         for plain in PLAIN_SYNTAXES
     }
+    if deflated:
+        explicit = {item.sop_class_uid for item in items if item.transfer_syntax_uid == PLAIN_SYNTAXES[0]}
+        wanted |= {(sop_class, DEFLATED_SYNTAX) for sop_class in explicit}
     return [build_context(sop_class, [syntax]) for sop_class, syntax in sorted(wanted)]
 
 
@@ -209,7 +222,9 @@ def _send(association: Association, item: _Item) -> StoreOutcome:
         if context.abstract_syntax == item.sop_class_uid
     }
     try:
-        if item.transfer_syntax_uid in accepted:
+        if DEFLATED_SYNTAX in accepted and item.transfer_syntax_uid == PLAIN_SYNTAXES[0]:
+            answer = _send_deflated(association, item)
+        elif item.transfer_syntax_uid in accepted:
             answer = association.send_c_store(item.path)
         elif item.transfer_syntax_uid in PLAIN_SYNTAXES and accepted & set(PLAIN_SYNTAXES):
             # The library writes the dataset in the plain syntax that the peer does take.
@@ -219,6 +234,14 @@ def _send(association: Association, item: _Item) -> StoreOutcome:
     except (RuntimeError, OSError):
         return item.outcome(None, "no_answer")
     return item.outcome(int(answer.Status)) if "Status" in answer else item.outcome(None, "no_answer")
+
+
+def _send_deflated(association: Association, item: _Item) -> Dataset:
+    """Send a deflated copy, made for this one time; the stored file stays what it is."""
+    with tempfile.NamedTemporaryFile(suffix=".dcm") as copy:
+        copy.write(deflate(item.path))
+        copy.flush()
+        return association.send_c_store(Path(copy.name))
 
 
 @contextmanager

@@ -4,7 +4,6 @@ The door of this part of the room: volumes, source datasets and identities are o
 """
 
 import logging
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -21,19 +20,22 @@ from pydicom.uid import (
 
 from service.core.series import Acquisition, StackFacts
 from service.core.volume import Grid
+from service.dicom.agent import read_agent
+from service.dicom.blocks import number_blocks
 from service.dicom.contrast import read_contrast
 from service.dicom.demographics import read_person
-from service.dicom.frames import SCAN_TAGS, HeaderFrame, read_frames
+from service.dicom.frames import HeaderFrame
+from service.dicom.gathering import MOST_STACKS, TOO_MANY_STACKS, Gathering
 from service.dicom.geometry import FrameGeometry, plane_of, stack_normal, tilt_degrees
 from service.dicom.grouping import offset_mm, split_into_stacks
-from service.dicom.headers import Attributes, Header, quiet, read_header
+from service.dicom.headers import quiet
 from service.dicom.instance import LONG_TEXT, SHORT_TEXT, InstanceIdentity, read_identity, read_study
 from service.dicom.kinds import is_derived, is_localizer, read_region, read_scanner
 from service.dicom.moments import first_acquired, newest_time, series_began
 from service.dicom.pixels import read_volume
 from service.dicom.sources import source_datasets
 from service.dicom.stack import FrameRef, Scan, Stack, StudyFacts, UnreadableFile
-from service.errors import Reason, UnreadableSeries
+from service.errors import UnreadableSeries
 
 __all__ = [
     "FrameRef",
@@ -63,59 +65,23 @@ def scan(paths: Sequence[Path]) -> Scan:
 
     The result does not depend on the order of the paths. A DICOMDIR is passed over in silence.
     """
-    frames: list[HeaderFrame] = []
-    unreadable: list[UnreadableFile] = []
-    seen: set[str] = set()
+    gathered = Gathering()
     for path in sorted(set(paths)):
-        found = _read_file(path)
-        if isinstance(found, UnreadableFile):
-            unreadable.append(found)
-        elif found and found[0].ref.sop_instance_uid in seen:
-            reason = Reason("duplicate_instance", "Another file holds an image of the same identity.")
-            unreadable.append(_unreadable(path, found[0].attributes, reason))
-        elif found:
-            seen.add(found[0].ref.sop_instance_uid)
-            frames += found
-    by_series: dict[str, list[HeaderFrame]] = defaultdict(list)
-    for frame in frames:
-        by_series[frame.series_uid].append(frame)
+        gathered.add(path)
     stacks: list[Stack] = []
-    for series_uid in sorted(by_series):
-        for number, members in enumerate(split_into_stacks(by_series[series_uid])):
+    for series_uid in sorted(gathered.frames):
+        found = split_into_stacks(gathered.frames[series_uid])
+        if len(found) > MOST_STACKS:
+            gathered.refuse(gathered.frames[series_uid], TOO_MANY_STACKS)
+            continue
+        own: list[Stack] = []
+        for number, members in enumerate(found):
             try:
-                stacks.append(_stack(number, members))
+                own.append(_stack(number, members))
             except UnreadableSeries as error:
-                log.info("stack_unreadable", extra={"code": error.reason.code})
-                unreadable += _unreadable_members(members, error.reason)
-    return Scan(stacks=tuple(stacks), unreadable=tuple(unreadable))
-
-
-def _read_file(path: Path) -> list[HeaderFrame] | UnreadableFile:
-    """The frames of one file (none for a DICOMDIR), or why there are none."""
-    header: Header | None = None
-    try:
-        header = read_header(path, SCAN_TAGS)
-        return read_frames(path, header) if header else []
-    except UnreadableSeries as error:
-        log.info("file_unreadable", extra={"code": error.reason.code})
-        attributes = Attributes((header.dataset,) if header else ())
-        return _unreadable(path, attributes, error.reason)
-
-
-def _unreadable(path: Path, attributes: Attributes, reason: Reason) -> UnreadableFile:
-    """A file that is part of no stack, with the identity it still tells."""
-    return UnreadableFile(
-        path=path,
-        sop_instance_uid=attributes.text("SOPInstanceUID") or None,
-        series_uid=attributes.text("SeriesInstanceUID") or None,
-        reason=reason,
-    )
-
-
-def _unreadable_members(frames: list[HeaderFrame], reason: Reason) -> list[UnreadableFile]:
-    """The files of frames that cannot form a stack, each once."""
-    attributes = {frame.ref.path: frame.attributes for frame in frames}
-    return [_unreadable(path, attributes[path], reason) for path in sorted(attributes)]
+                gathered.refuse(members, error.reason)
+        stacks += number_blocks(own)
+    return Scan(stacks=tuple(stacks), unreadable=tuple(gathered.unreadable))
 
 
 def _stack(number: int, frames: list[HeaderFrame]) -> Stack:
@@ -185,6 +151,9 @@ def _facts(number: int, frames: list[HeaderFrame], grid: Grid, normal: NDArray[n
         dixon_part=contrast.part,
         acquisition=_acquisition(frames),
         scanner=read_scanner(attributes),
+        contrast_agent=read_agent(attributes),
+        manufacturer=attributes.text("Manufacturer")[:LONG_TEXT],
+        station_name=attributes.text("StationName")[:SHORT_TEXT],
     )
 
 

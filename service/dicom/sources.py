@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import pydicom
 from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 from pydicom.valuerep import PersonName, format_number_as_ds, validate_value
 
 from service.dicom.demographics import parse_age, parse_date
-from service.dicom.headers import FOREIGN_ERRORS, HEADER_ERRORS, as_number, clean_text, quiet
+from service.dicom.headers import FOREIGN_ERRORS, HEADER_ERRORS, as_number, clean_text, quiet, read_header
 from service.dicom.stack import Stack
 from service.errors import UnreadableSeries
 
@@ -48,10 +48,10 @@ def source_datasets(stack: Stack) -> list[Dataset]:
     datasets = []
     for path in paths:
         try:
-            dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+            header = read_header(path)
+            assert header is not None  # A DICOMDIR is part of no stack.
+            dataset = header.dataset
             normalise(dataset)
-        except OSError as error:
-            raise UnreadableSeries("The file could not be opened or read.", reason="io_error") from error
         except HEADER_ERRORS as error:
             raise UnreadableSeries("The DICOM header cannot be parsed.", reason="bad_header") from error
         if not dataset.get("SliceThickness") and "PixelSpacing" in dataset and stack.grid.slice_step_mm:
@@ -61,7 +61,7 @@ def source_datasets(stack: Stack) -> list[Dataset]:
     return list(datasets)
 
 
-def normalise(dataset: FileDataset) -> None:
+def normalise(dataset: Dataset) -> None:
     """Clean one dataset in place."""
     _clean(dataset)
     for keyword in TYPE_2_KEYWORDS:

@@ -15,7 +15,7 @@ from service.core.status import OutputKind
 from service.core.variant import SrClass, SrForm
 from service.dicom import codes
 from service.dicom.citing import cited, images_of_all
-from service.dicom.groups import measurement_groups
+from service.dicom.groups import Cited, Segmented, measurement_groups
 from service.dicom.identity import (
     MANUFACTURER,
     SERIES_NUMBERS,
@@ -65,7 +65,7 @@ def write_sr(
     stack: Stack,
     finding: Finding,
     *,
-    seg: Written | None,
+    segs: Sequence[Segmented],
     others: Sequence[Written],
     identity: ObjectIdentity,
     path: Path,
@@ -78,20 +78,32 @@ def write_sr(
 ) -> Written:
     """Write the finding as a preliminary, unverified structured report.
 
-    A finding without measures becomes a report that holds the reason and no number. ``further`` are
+    A finding without measures becomes a report that holds the reason and no number. ``segs`` are the
+    segmentations: one, or one for each station of a scan in several. ``further`` are
     stacks beside the one that results lie on, such as the fat image of a Dixon pair: evidence too.
     ``predecessor`` is the earlier report that this one takes the place of. The planar form has one group
     with an outline of ``mask`` in place of all groups, for viewers that show nothing of the others.
     """
     source = first_source(stack)
     images = images_of_all(stack, source, [(other, first_source(other)) for other in further])
-    objects = [cited(each) for each in (seg, *others) if each]
-    segmentation = objects[0] if seg is not None else None
+    objects = [cited(each) for each in (*(one.seg for one in segs), *others)]
     planar = form == "planar"
     groups = (
         [planar_group(finding, stack, mask, identity=identity, words=words)]
         if planar
-        else measurement_groups(finding, segmentation, source, identity, words)
+        else measurement_groups(
+            finding,
+            [
+                Cited(
+                    segmentation=segmentation,
+                    source=source if one.stack is stack else first_source(one.stack),
+                    volumes_ml=one.volumes_ml,
+                )
+                for one, segmentation in zip(segs, objects, strict=False)
+            ],
+            identity,
+            words,
+        )
     )
     content = root_container(
         groups,

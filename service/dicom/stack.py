@@ -30,6 +30,7 @@ class StudyFacts:
     accession_number: str
     study_date: str
     description: str
+    issuer_of_patient_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -24,6 +24,7 @@ from service.dicom.identity import (
     IMPLEMENTATION_VERSION_NAME,
     MANUFACTURER,
     SERIES_NUMBERS,
+    SERIES_PREFIX,
     SOFTWARE_VERSION,
     ObjectIdentity,
     Written,
@@ -172,12 +173,23 @@ def stamp(dataset: Dataset, identity: ObjectIdentity) -> None:
     for moment in ("InstanceCreation", "Series", content):
         setattr(dataset, f"{moment}Date", date)
         setattr(dataset, f"{moment}Time", time)
+    if identity.block:
+        _tell_apart(dataset, identity)
     organisation = uid("dimension organization", str(dataset.SOPInstanceUID))
     for item in _walk(dataset):
         if "DimensionOrganizationUID" in item:
             item.DimensionOrganizationUID = organisation
         if item.get("ManufacturerModelName") == "highdicom" and "ContributionDateTime" in item:
             item.ContributionDateTime = date + time
+
+
+def _tell_apart(dataset: Dataset, identity: ObjectIdentity) -> None:
+    """Name the block where viewers list series: first, because they cut long descriptions."""
+    plain = str(dataset.SeriesDescription).replace("RESEARCH USE ONLY", "RESEARCH USE")
+    dataset.SeriesDescription = plain.replace(f"{SERIES_PREFIX}:", f"{SERIES_PREFIX} {identity.block}:", 1)[
+        :64
+    ]
+    dataset.SeriesNumber = int(dataset.SeriesNumber) + identity.series_offset
 
 
 def write(

@@ -45,6 +45,8 @@ RESULT_CLASSES: Final = frozenset(
 )
 #: Reason code of an object that is not the one its request names.
 MISMATCH: Final = "uid_mismatch"
+#: ... and of one of another study than those that were announced.
+OTHER_STUDY: Final = "other_study"
 #: Kept in memory of each object: the identity of most lies in it. Chosen by us.
 HEAD_BYTES: Final = 64 * 1024
 #: Of an object that is not kept as a file, and of one whose identity lies far behind: no header is larger.
@@ -59,6 +61,8 @@ class StoreStatus(IntEnum):
     OUT_OF_RESOURCES = 0xA700
     MISMATCH = 0xA900
     CANNOT_UNDERSTAND = 0xC000
+    #: PS3.18 table I.2-2; a C-STORE in such a syntax has no presentation context.
+    SYNTAX_NOT_SUPPORTED = 0xC122
 
 
 class Refused(StrEnum):
@@ -89,10 +93,12 @@ class Storing:
 
     spool: Spool
     #: Returns when the row is committed.
-    on_instance: Callable[[Received], None]
+    on_instance: Callable[[Received], object]
     on_refused: Callable[[Refused], None]
     #: Larger objects are refused.
     largest_bytes: int
+    #: Objects of another study are refused; None takes them all.
+    only_study: str | None = None
 
 
 def begin_store(
@@ -102,7 +108,7 @@ def begin_store(
     sop_class = command.sop_class_uid
     if sop_class not in MR_CLASSES | RESULT_CLASSES:
         status, refused = unwanted(caller)
-        return _Refusal(status, refused, storing)
+        return Refusal(status, refused, storing)
     if sop_class not in MR_CLASSES:
         return _Result(context, caller, storing)
     try:
@@ -113,12 +119,12 @@ def begin_store(
         )
     except UnreadableSeries as error:
         log.warning("instance_refused", extra={"code": error.reason.code})
-        return _Refusal(StoreStatus.CANNOT_UNDERSTAND, Refused.UNREADABLE, storing)
+        return Refusal(StoreStatus.CANNOT_UNDERSTAND, Refused.UNREADABLE, storing)
     except SpoolFull:
-        return _Refusal(StoreStatus.OUT_OF_RESOURCES, Refused.NO_ROOM, storing)
+        return Refusal(StoreStatus.OUT_OF_RESOURCES, Refused.NO_ROOM, storing)
     except OSError:
         log.exception("spool_unwritable")
-        return _Refusal(StoreStatus.OUT_OF_RESOURCES, Refused.NO_ROOM, storing)
+        return Refusal(StoreStatus.OUT_OF_RESOURCES, Refused.NO_ROOM, storing)
     return _Image(command, context, calling_ae=calling_ae, incoming=incoming, storing=storing)
 
 
@@ -139,7 +145,7 @@ def _count(storing: Storing, status: StoreStatus, refused: Refused) -> StoreStat
     return status
 
 
-class _Refusal(Refuse):
+class Refusal(Refuse):
     """An object that is not kept, whatever it holds."""
 
     def __init__(self, status: StoreStatus, refused: Refused, storing: Storing) -> None:
@@ -219,7 +225,7 @@ class _Image:
                 self._keep()
             except UnreadableSeries as error:
                 log.warning("instance_refused", extra={"code": error.reason.code})
-                mismatch = error.reason.code == MISMATCH
+                mismatch = error.reason.code in {MISMATCH, OTHER_STUDY}
                 status = StoreStatus.MISMATCH if mismatch else StoreStatus.CANNOT_UNDERSTAND
                 self._give_up(status, Refused.UNREADABLE)
             except _OwnResult:
@@ -249,6 +255,8 @@ class _Image:
             raise _OwnResult
         if self._named != (identity.sop_class_uid, identity.sop_instance_uid):
             raise UnreadableSeries("The request names another object than it carries.", reason=MISMATCH)
+        if self._storing.only_study not in {None, identity.study_uid}:
+            raise UnreadableSeries("The object is of another study than was announced.", reason=OTHER_STUDY)
         kept = self._incoming.keep()
         self._storing.on_instance(
             Received(

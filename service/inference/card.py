@@ -297,7 +297,19 @@ def _intended_use(content: dict[str, Any]) -> IntendedUse:
         min_slices=int(content["min_slices"]),
         min_age=float(content["min_age"]),
         exclusions=tuple(content["exclusions"]),
+        min_coverage_mm=float(content.get("min_coverage_mm", 0.0)),
+        min_block_slices=_fewest_of_a_block(content),
     )
+
+
+def _fewest_of_a_block(content: dict[str, Any]) -> int | None:
+    """From how many slices a block is measured; absent: never."""
+    if "min_block_slices" not in content:
+        return None
+    fewest = int(content["min_block_slices"])
+    if not 1 <= fewest <= int(content["min_slices"]):
+        raise ValueError("min_block_slices must be from 1 to min_slices")
+    return fewest
 
 
 def _pair(values: list[float]) -> tuple[float, float]:

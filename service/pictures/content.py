@@ -115,7 +115,10 @@ def number(measure: str, value: float | None, words: Words = ENGLISH) -> str:
 
 
 def measure_rows(measures: Measures, words: Words = ENGLISH) -> list[Row]:
-    """The table of measures; a row appears where any side has a value, lean and fat always."""
+    """The table of measures; a row appears where any side has a value, lean and fat always.
+
+    What needs a volume is left out where there is none, as of a block.
+    """
     rows = []
     asymmetries = {
         "compartment_ml": measures.asymmetry.compartment_ml,
@@ -123,10 +126,14 @@ def measure_rows(measures: Measures, words: Words = ENGLISH) -> list[Row]:
     }
     for measure, (name, unit) in wording.MEASURE_NAMES.items():
         if measure == "lmm_height_index_ml_m2":
+            if measures.total.compartment_ml is None:
+                continue
             index = number(measure, measures.lmm_height_index_ml_m2, words)
             rows.append(Row(name=words(name), unit=unit, left="", right="", total=index, asymmetry=""))
             continue
         if measure == "fat_signal_fraction" and measures.total.fat_signal_fraction is None:
+            continue
+        if measure in wording.VOLUMES and measures.total.compartment_ml is None:
             continue
         sides = [_value(side, measure) for side in (measures.left, measures.right, measures.total)]
         asymmetry = asymmetries.get(measure)

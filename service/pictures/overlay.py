@@ -1,5 +1,6 @@
 """Slices as a radiologist looks at them, with the mask drawn on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Final, TypeVar
@@ -117,6 +118,66 @@ def overlay_slice(
     return _draw_letters(drawn, view.letters)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KeySlice:
+    """One slice with the mask on it, in no language yet, and where it lies."""
+
+    #: uint8, (rows, columns, 3).
+    rgb: Rgb
+    #: From 1, in the order of the grid.
+    number: int
+    #: Slices of the stack.
+    count: int
+    #: From the caudal end.
+    height_mm: float
+    #: Of several stations the number, from the caudal end; None for a single stack.
+    station: int | None = None
+
+
+def key_slices(
+    volume: Volume, mask: Mask | None, *, count: int = 3, size_px: tuple[int, int] = (402, 302)
+) -> tuple[KeySlice, ...]:
+    """Key slices for the capture and the PDF, from caudal to cranial."""
+    grid = volume.grid
+    slices = grid.shape[0]
+    chosen = pick_slices(mask, count) if mask is not None else _spread(np.arange(slices), count)
+    heights = grid.offsets_mm if grid.normal[2] >= 0 else grid.offsets_mm[-1] - grid.offsets_mm
+    ordered = sorted(chosen, key=lambda index: float(heights[index]))
+    return tuple(
+        KeySlice(
+            rgb=overlay_slice(volume, mask, index, size_px=size_px, crop=True),
+            number=index + 1,
+            count=slices,
+            height_mm=float(heights[index]),
+        )
+        for index in ordered
+    )
+
+
+def captioned(slices: Sequence[KeySlice], words: Words = ENGLISH) -> tuple[Panel, ...]:
+    """The same, each with its place in words."""
+    return tuple(Panel(rgb=each.rgb, caption=_caption(each, words)) for each in slices)
+
+
+def _caption(key: KeySlice, words: Words) -> str:
+    """Where a slice lies."""
+    height = words.number(key.height_mm, ".0f")
+    if key.station is None:
+        return words(
+            "Slice {number} of {count}, {height} mm from the caudal end",
+            number=key.number,
+            count=key.count,
+            height=height,
+        )
+    return words(
+        "Station {station}, slice {number} of {count}, {height} mm from the caudal end",
+        station=key.station,
+        number=key.number,
+        count=key.count,
+        height=height,
+    )
+
+
 def make_panels(
     volume: Volume,
     mask: Mask | None,
@@ -125,24 +186,8 @@ def make_panels(
     size_px: tuple[int, int] = (402, 302),
     words: Words = ENGLISH,
 ) -> tuple[Panel, ...]:
-    """Key slices for the capture and the PDF, from caudal to cranial, each with its place in words."""
-    grid = volume.grid
-    slices = grid.shape[0]
-    chosen = pick_slices(mask, count) if mask is not None else _spread(np.arange(slices), count)
-    heights = grid.offsets_mm if grid.normal[2] >= 0 else grid.offsets_mm[-1] - grid.offsets_mm
-    ordered = sorted(chosen, key=lambda index: float(heights[index]))
-    return tuple(
-        Panel(
-            rgb=overlay_slice(volume, mask, index, size_px=size_px, crop=True),
-            caption=words(
-                "Slice {number} of {count}, {height} mm from the caudal end",
-                number=index + 1,
-                count=slices,
-                height=words.number(float(heights[index]), ".0f"),
-            ),
-        )
-        for index in ordered
-    )
+    """Key slices with their captions."""
+    return captioned(key_slices(volume, mask, count=count, size_px=size_px), words)
 
 
 def png(rgb: Rgb) -> bytes:
@@ -150,6 +195,12 @@ def png(rgb: Rgb) -> bytes:
     buffer = BytesIO()
     Image.fromarray(rgb).save(buffer, format="PNG", optimize=False, compress_level=3)
     return buffer.getvalue()
+
+
+def from_png(content: bytes) -> Rgb:
+    """The picture that ``png`` wrote."""
+    with Image.open(BytesIO(content)) as image:
+        return np.asarray(image.convert("RGB")).copy()
 
 
 def _spread(candidates: NDArray[np.intp], count: int) -> list[int]:

@@ -56,6 +56,8 @@ WIDTH: Final = A4[0] - 2 * SIDE_MM * mm
 #: A row of charts is drawn 9.4 x 2.7 inches large and printed three quarters as large, 300 dots an inch.
 CHARTS_PX: Final = (940, 270)
 CHART_SCALE: Final = 2.25
+#: The few slices of a block need less height.
+BLOCK_CHART_PX: Final = 195
 
 
 def report_pdf(
@@ -107,7 +109,7 @@ def _story(
         story += _section(words("Change"), [" ".join(changes)])
     story += _flags_and_quality(finding, words)
     if charts:
-        story += _charts(charts, words)
+        story += _charts(charts, words, block=finding.series is not None and finding.series.block is not None)
     limits = [*(words(limit) for limit in wording.LIMITS), _follow_up(finding, words)]
     story += _section(words("Limits"), [" ".join(limits)], size=7.0)
     origin = [content.source_line(finding, words), *content.provenance_lines(finding, words)]
@@ -180,7 +182,9 @@ def _measures(finding: Finding, words: Words) -> list[Flowable]:
         ]
     )
     note = words("Asymmetry: (left - right) / (left + right). Sides are the patient's.")
-    return [*_section(words("Measures"), []), table, _text(_safe(note), 7, QUIET)]
+    title = wording.measures_title(finding.series, words)
+    said = [words(wording.BLOCK)] if finding.series is not None and finding.series.block is not None else []
+    return [*_section(title, said), table, _text(_safe(note), 7, QUIET)]
 
 
 def _comparison(finding: Finding, words: Words) -> list[Flowable]:
@@ -231,7 +235,9 @@ def draw_charts(
     if finding.measures is None:
         return []
     scores = [score for score in finding.scores if score.measure in curves]
-    size_px = (CHARTS_PX[0] // _columns(1 + len(scores)), CHARTS_PX[1])
+    block = finding.series is not None and finding.series.block is not None
+    height = BLOCK_CHART_PX if block else CHARTS_PX[1]
+    size_px = (CHARTS_PX[0] // _columns(1 + len(scores)), height)
     age = finding.person.age_years if finding.person else None
     pictures = [profile_figure(finding, size_px=size_px, scale=CHART_SCALE, words=words)]
     for score in scores:
@@ -247,7 +253,7 @@ def _columns(charts: int) -> int:
     return min(3, max(2, charts))
 
 
-def _charts(pictures: Sequence[NDArray[np.uint8]], words: Words) -> list[Flowable]:
+def _charts(pictures: Sequence[NDArray[np.uint8]], words: Words, *, block: bool) -> list[Flowable]:
     """The charts in rows of up to three."""
     columns = _columns(len(pictures))
     box = (WIDTH / columns - 2 * mm, 60 * mm)
@@ -256,7 +262,7 @@ def _charts(pictures: Sequence[NDArray[np.uint8]], words: Words) -> list[Flowabl
     rows = [charts[start : start + columns] for start in range(0, len(charts), columns)]
     table = Table(rows, colWidths=[WIDTH / columns] * columns, hAlign="LEFT")
     table.setStyle([("LEFTPADDING", (0, 0), (-1, -1), 0), ("VALIGN", (0, 0), (-1, -1), "TOP")])
-    title = words("Along the spine")
+    title = words("Within the block") if block else words("Along the spine")
     if len(pictures) > 1:
         title = words("Along the spine, and beside the reference tables")
     return [KeepTogether([*_section(title, []), table])]

@@ -159,7 +159,7 @@ def _draw_panels(sheet: _Sheet, panels: Sequence[Panel], finding: Finding, words
         caption = shorten(displayable(panel.caption), 13, width)
         sheet.text((left, 148 + height), caption, size=13, colour=QUIET)
     if finding.measures is not None:
-        _draw_legend(sheet, words, separated=finding.measures.total.lmm_ml is not None)
+        _draw_legend(sheet, words, separated=finding.measures.total.mean_lean_csa_cm2 is not None)
 
 
 def _draw_legend(sheet: _Sheet, words: Words, *, separated: bool) -> None:
@@ -185,7 +185,7 @@ def _draw_measures(sheet: _Sheet, finding: Finding, words: Words) -> int:
     """The table of measures; returns where the next may begin."""
     assert finding.measures is not None
     right = 640
-    top = sheet.heading((MARGIN, 506), words("Measures"), right)
+    top = sheet.heading((MARGIN, 506), wording.measures_title(finding.series, words), right)
     edges = (400, 476, 552, right)
     heads = (words("Left"), words("Right"), words("Total"), words("Asymmetry"))
     for edge, head in zip(edges, heads, strict=True):
@@ -202,6 +202,8 @@ def _draw_measures(sheet: _Sheet, finding: Finding, words: Words) -> int:
         top += 27
     source = content.source_line(finding, words)
     note = words("Asymmetry: (left - right) / (left + right).  {source}.", source=source)
+    if finding.series is not None and finding.series.block is not None:
+        top = sheet.paragraph((MARGIN, top + 8, right, 866), words(wording.BLOCK), size=13)
     return sheet.paragraph((MARGIN, top + 4, right, 866), note, size=12, colour=QUIET)
 
 

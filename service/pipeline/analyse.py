@@ -4,57 +4,68 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 import service
 from service import files
-from service.core import prepare, water_fat
-from service.core.change import Spread, compare, read_earlier
-from service.core.compartment import POSTPROCESSING_VERSION, clean_compartment
-from service.core.fat import FAT_METHODS_VERSION, fat_of_stack
+from service.core import water_fat
+from service.core.blocks import label, of_block
+from service.core.change import read_earlier
+from service.core.compartment import POSTPROCESSING_VERSION
+from service.core.fat import FAT_METHODS_VERSION
 from service.core.finding import (
-    Change,
     Definition,
     Finding,
-    Measures,
     ModelSection,
     Output,
     PersonSection,
-    QualityCheck,
     SeriesSection,
 )
-from service.core.mask import Mask, two_class_mask
-from service.core.measure import measure_muscles
-from service.core.norms import NormTable, Repeatability, Scorable, score
-from service.core.predictor import Outlook, gather
-from service.core.quality import check_age, check_compartment
-from service.core.risk import Policy, quadrant, raise_flags
-from service.core.series import Contrast, Person, StackFacts
+from service.core.mask import Mask
+from service.core.measure import measure_contents
+from service.core.norms import NormTable
+from service.core.quality import check_age, check_agent
+from service.core.risk import Policy
+from service.core.scoring import Yardsticks, score_measures
+from service.core.series import Person
+from service.core.stations import composed_facts
 from service.core.variant import Variant
-from service.core.volume import Grid, Volume
-from service.core.water_fat import check_water_and_fat, is_fat
+from service.core.volume import Volume
 from service.dicom.identity import ObjectIdentity, Written
 from service.errors import NotAssessable, NotEligible, Reason, UnreadableSeries
 from service.inference.card import Card, read_card
-from service.inference.segmenter import Segmentation, Segmenter
+from service.inference.device import device_kind
+from service.inference.segmenter import Segmenter
 from service.inference.sliding import load_segmenter
-from service.pipeline.inputs import Images, Inputs, inputs_section, pair_check, read_images, why_not_eligible
-from service.pipeline.job import JobBefore, Past
-from service.pipeline.publish import OBJECT_NAMES, PICTURE_NAMES, write_objects
+from service.pictures.overlay import KeySlice, key_slices
+from service.pipeline.inputs import (
+    Images,
+    Inputs,
+    block_place,
+    inputs_section,
+    pair_check,
+    read_images,
+    why_not_eligible,
+)
+from service.pipeline.job import Past
+from service.pipeline.keepsake import KEPT_NAME
+from service.pipeline.kept import Kept, write_kept
+from service.pipeline.look import Look, look_at
+from service.pipeline.publish import OBJECT_NAMES, PICTURE_NAMES, WEB_PANEL_PX, Drawn, write_objects
 from service.pipeline.references import read_norms, read_policy
+from service.pipeline.stations import COMPOSITION_VERSION, Station, key_slices_of, look_at_stations
 
 log = logging.getLogger(__name__)
 
 FINDING_NAME = "finding.json"
 #: Every file that an analysis may write, the finding first.
-RESULT_NAMES = (FINDING_NAME, *OBJECT_NAMES, *PICTURE_NAMES)
+RESULT_NAMES = (FINDING_NAME, *OBJECT_NAMES, *PICTURE_NAMES, KEPT_NAME)
+#: Segmentations and outlines of the second and each further station.
+STATION_NAMES = ("seg-*.dcm", "gsps-*.dcm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +81,19 @@ class Workshop:
     variants: tuple[Variant, ...] = (Variant(),)
     #: Whether a presentation state with the outlines is made too.
     gsps: bool = False
+    #: Whether what new scores need is kept beside the objects.
+    keep: bool = False
     software: str = f"myoscreen {service.__version__}"
 
     @property
     def card(self) -> Card:
         """The card of the network."""
         return self.segmenter.card
+
+    @property
+    def yardsticks(self) -> Yardsticks:
+        """What measures of this network are compared with."""
+        return Yardsticks(norms=self.norms, policy=self.policy, repeatability=self.card.repeatability)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +118,7 @@ def build_workshop(
     institution: str = "",
     variants: tuple[Variant, ...] = (Variant(),),
     gsps: bool = False,
+    keep: bool = False,
 ) -> Workshop:
     """Load the network, the norms and the policy; raises a ServiceError naming what is wrong."""
     card = read_card(models_dir / Path(model).name)
@@ -110,6 +129,7 @@ def build_workshop(
         institution=institution,
         variants=variants,
         gsps=gsps,
+        keep=keep,
     )
 
 
@@ -132,14 +152,25 @@ def analyse_inputs(
         return _finish(replace(finding, status="not_eligible", reasons=reasons), (), clock, out)
     images: Images | None = None
     mask: Mask | None = None
+    stations: tuple[Station, ...] = ()
     try:
-        with clock("decode"):
-            images = read_images(inputs)
-        with clock("network"):
-            segmentation = workshop.segmenter.segment(images.shown(workshop.card))
+        if len(inputs.stations) > 1:
+            whole = look_at_stations(inputs, workshop.segmenter, clock)
+            finding, stations = whole.described(finding, workshop.card), whole.stations
+            look, facts = whole.look, whole.facts
+        else:
+            with clock("decode"):
+                images = read_images(inputs)
+            with clock("network"):
+                segmentation = workshop.segmenter.segment(images.shown(workshop.card))
+            with clock("measure"):
+                facts = inputs.first.facts
+                look = look_at(images, segmentation, facts, workshop.card)
+                mask = look.mask
         with clock("measure"):
-            finding, mask = _measure(finding, inputs.first.facts, images, segmentation, workshop)
-            finding = replace(finding, change=_change(finding, past.before, workshop.card))
+            finding = _measured(finding, look, workshop.card)
+            before = [read_earlier(each.finding, days=each.days) for each in past.before]
+            finding = score_measures(finding, facts, workshop.yardsticks, before=before)
     except NotEligible as error:
         return _finish(replace(finding, status="not_eligible", reasons=(error.reason,)), (), clock, out)
     except (UnreadableSeries, NotAssessable) as error:
@@ -147,7 +178,15 @@ def analyse_inputs(
     with clock("objects"):
         volume = images.volume if images is not None else None
         finding, written = _write(
-            inputs, finding, volume=volume, mask=mask, workshop=workshop, at=at, older=older, out=out
+            inputs,
+            finding,
+            volume=volume,
+            mask=mask,
+            stations=stations,
+            workshop=workshop,
+            at=at,
+            older=older,
+            out=out,
         )
     return _finish(finding, written, clock, out)
 
@@ -158,32 +197,60 @@ def _write(
     *,
     volume: Volume | None,
     mask: Mask | None,
+    stations: tuple[Station, ...],
     workshop: Workshop,
     at: datetime,
     older: Mapping[str, str],
     out: Path,
 ) -> tuple[Finding, tuple[Written, ...]]:
     """The objects of the finding; where no segmentation can be placed, those of the withheld result."""
+    mask_digest = _mask_digest(inputs, workshop, at)
 
-    def write(finding: Finding, mask: Mask | None) -> tuple[Written, ...]:
-        return write_objects(
+    def write(finding: Finding, mask: Mask | None, stations: tuple[Station, ...] = ()) -> tuple[Written, ...]:
+        slices = key_slices(volume, mask) if volume is not None else ()
+        wide: tuple[KeySlice, ...] = ()
+        if stations:
+            slices, wide = key_slices_of(stations), key_slices_of(stations, size_px=WEB_PANEL_PX)
+        written = write_objects(
             inputs,
             finding,
             volume=volume,
             mask=mask,
-            identity=_identity(inputs, finding, workshop, at),
+            stations=stations,
+            identity=report_identity(mask_digest, finding, workshop.norms, at),
             norms=workshop.norms,
             variants=workshop.variants,
             gsps=workshop.gsps,
             older=older,
+            drawn=Drawn(key_slices=slices, wide_slices=wide),
             out=out,
         )
+        if workshop.keep and finding.status == "measured":
+            _keep(inputs, workshop, slices, mask_digest, out)
+        return written
 
     try:
-        return finding, write(finding, mask)
+        return finding, write(finding, mask, stations)
     except UnreadableSeries as error:
         withheld = _withheld(finding, error.reason)
         return withheld, write(withheld, None)
+
+
+def _keep(
+    inputs: Inputs, workshop: Workshop, slices: tuple[KeySlice, ...], mask_digest: str, out: Path
+) -> None:
+    """Keep what new scores and a replay need; without it the result stands all the same."""
+    kept = Kept(
+        inputs=inputs,
+        key_slices=slices,
+        mask_digest=mask_digest,
+        repeatability=workshop.card.repeatability,
+        device=device_kind(workshop.segmenter.provider),
+    )
+    try:
+        write_kept(kept, out)
+    except UnreadableSeries as error:
+        log.warning("nothing_kept", extra={"code": error.reason.code})
 
 
 def _withheld(finding: Finding, reason: Reason) -> Finding:
@@ -200,166 +267,40 @@ def _withheld(finding: Finding, reason: Reason) -> Finding:
     )
 
 
-def _measure(
-    finding: Finding, facts: StackFacts, images: Images, segmentation: Segmentation, workshop: Workshop
-) -> tuple[Finding, Mask | None]:
-    """Clean, check, separate fat, measure, score and flag."""
-    compartment = clean_compartment(segmentation.compartment)
-    mirrored = segmentation.mirrored
-    grid, outlook = images.volume.grid, _outlook(images, segmentation, compartment, workshop.card)
-    found = (
-        *check_compartment(compartment, grid, segmentation.plain, mirrored, outlook),
-        *_check_dixon(images, compartment, workshop.card),
-    )
-    checks = (*finding.quality, *found)
-    failed = tuple(Reason(check.check, check.detail) for check in found if not check.passed)
-    if failed:
-        return replace(finding, status="not_assessable", reasons=failed, quality=checks), None
-    mask, method, fat_check = _separate(images, compartment, facts, workshop.card)
-    measures = measure_muscles(mask, height_m=facts.person.height_m, dixon=images.dixon)
-    definition = _definition(workshop.card, method)
-    scores = tuple(
-        score(scorable, facts=facts, definition=by, tables=workshop.norms)
-        for scorable, by in _scorables(measures, facts, definition, workshop.card)
-    )
-    measured = replace(
+def _measured(finding: Finding, look: Look, card: Card) -> Finding:
+    """The finding with what was counted, or with what speaks against counting."""
+    checks = (*finding.quality, *look.checks)
+    if look.contents is None:
+        return replace(finding, status="not_assessable", reasons=look.failed, quality=checks)
+    block = finding.series is not None and finding.series.block is not None
+    height = None if finding.person is None else finding.person.height_m
+    return replace(
         finding,
-        definition=definition,
-        measures=measures,
-        scores=scores,
-        flags=raise_flags(scores, workshop.policy, sex=facts.person.sex),
-        quadrant=quadrant(scores, workshop.policy),
-        quality=(*checks, fat_check),
+        definition=_definition(card, look.method, block=block),
+        measures=measure_contents(look.contents, height_m=height, volumes=not block),
+        quality=checks,
     )
-    return measured, mask
 
 
-def _outlook(
-    images: Images, segmentation: Segmentation, compartment: NDArray[np.uint8], card: Card
-) -> Outlook | None:
-    """What the predictor in the card expects of the drawing; None without one."""
-    if card.predictor is None or segmentation.certainty is None:
-        return None
-    evidence = gather(
-        segmentation.certainty,
-        segmentation.compartment,
-        compartment,
-        images.volume.grid,
-        card.predictor.shape,
-    )
-    return card.predictor.outlook(evidence)
-
-
-def _repeats(card: Card, definition: Definition, contrast: Contrast) -> Repeatability | None:
-    """The spread of repeated measurements; the card's is of one contrast alone, so a Dixon pair has none."""
-    return None if definition.fat_method == water_fat.METHOD else card.repeatability.get(contrast)
-
-
-def _scorables(
-    measures: Measures, facts: StackFacts, definition: Definition, card: Card
-) -> Iterator[tuple[Scorable, Definition]]:
-    """The measures that are compared with norms, and the definition that a norm must be of.
-
-    The signal fat fraction is among them where a Dixon pair gave it.
-    """
-    repeats = _repeats(card, definition, facts.contrast)
-    share = Scorable(
-        measure="imat_fraction",
-        value=measures.total.imat_fraction,
-        unit="1",
-        repeat_sd=repeats.imat_fraction_sd if repeats else None,
-    )
-    yield share, definition
-    lean = measures.lmm_height_index_ml_m2
-    index = Scorable(
-        measure="lmm_height_index_ml_m2",
-        value=lean,
-        unit="mL/m2",
-        missing=None if facts.person.height_m else "PatientSize (height) is missing.",
-        repeat_sd=repeats.lmm_cv * lean if repeats and lean is not None else None,
-    )
-    yield index, definition
-    signal = measures.total.fat_signal_fraction
-    if signal is not None:
-        name, version = water_fat.SIGNAL_DEFINITION
-        by = replace(definition, id=name, version=version)
-        yield Scorable(measure="fat_signal_fraction", value=signal, unit="1"), by
-
-
-def _check_dixon(images: Images, compartment: NDArray[np.uint8], card: Card) -> tuple[QualityCheck, ...]:
-    """Whether water is water and fat is fat, where there is a pair."""
-    if images.dixon is None:
-        return ()
-    turn = prepare.canonical_turn(images.volume.grid, *card.input.orientation)
-    fraction, total = (
-        np.ascontiguousarray(turn.turn(values), dtype=np.float32)
-        for values in (images.dixon.fraction, images.dixon.in_phase.values)
-    )
-    sides = np.ascontiguousarray(turn.turn(compartment), dtype=np.uint8)
-    spacing, band = turn.pixel_spacing_mm(images.volume.grid), card.fat_reference.band_mm
-    return (check_water_and_fat(fraction, total, sides, spacing, band),)
-
-
-def _separate(
-    images: Images, compartment: NDArray[np.uint8], facts: StackFacts, card: Card
-) -> tuple[Mask, str | None, QualityCheck]:
-    """The mask, the fat method that made it (None: the contrast cannot tell) and how that went."""
-    grid = images.volume.grid
-    method: str | None
-    if images.dixon is not None:
-        method, fat = water_fat.METHOD, is_fat(images.dixon, compartment)
-    else:
-        method = card.fat_methods.get(facts.contrast)
-        if method is None:
-            detail = (
-                f"On {facts.contrast} images fat and muscle cannot be told apart; IMAT and LMM are withheld."
-            )
-            return _without_fat(compartment, grid, detail)
-        try:
-            fat = fat_of_stack(
-                images.volume, compartment > 0, card.input.orientation, method, card.fat_reference
-            )
-        except NotAssessable as error:
-            return _without_fat(compartment, grid, error.reason.text)
-    check = QualityCheck(check="fat_separated", passed=True, detail=f"Method {method}.")
-    return two_class_mask(compartment, fat, grid), method, check
-
-
-def _without_fat(compartment: NDArray[np.uint8], grid: Grid, detail: str) -> tuple[Mask, None, QualityCheck]:
-    """The mask of the compartment alone, and why."""
-    check = QualityCheck(check="fat_separated", passed=False, detail=detail)
-    return two_class_mask(compartment, None, grid), None, check
-
-
-def _definition(card: Card, method: str | None) -> Definition:
-    return Definition(
+def _definition(card: Card, method: str | None, *, block: bool) -> Definition:
+    definition = Definition(
         id=card.definition_id,
         version=card.definition_version,
         network=f"{card.name}@{card.version}",
         boundary_rule=card.boundary_rule,
         fat_method=method,
     )
-
-
-def _change(finding: Finding, before: Sequence[JobBefore], card: Card) -> Change | None:
-    """The newest earlier finding of the person that is like this one, beside it."""
-    if finding.definition is None or finding.series is None:
-        return None
-    spread = None
-    repeats = _repeats(card, finding.definition, finding.series.contrast)
-    if repeats is not None:
-        spread = Spread(sd={"imat_fraction": repeats.imat_fraction_sd}, cv={"lmm_ml": repeats.lmm_cv})
-    earlier = (read_earlier(each.finding, days=each.days) for each in before)
-    return next((change for each in earlier if (change := compare(finding, each, spread))), None)
+    return of_block(definition) if block else definition
 
 
 def blank_finding(inputs: Inputs, workshop: Workshop) -> Finding:
     """The finding before anything was measured."""
-    facts, card = inputs.first.facts, workshop.card
+    facts, card = composed_facts([station.first for station in inputs.stations]), workshop.card
+    block = block_place(inputs, card)
     return Finding(
         status="measured",
         reasons=(),
-        definition=_definition(card, None),
+        definition=_definition(card, None, block=block is not None),
         series=SeriesSection(
             study_uid=facts.study_uid,
             series_uid=facts.series_uid,
@@ -371,13 +312,14 @@ def blank_finding(inputs: Inputs, workshop: Workshop) -> Finding:
             coverage_mm=facts.coverage_mm,
             spacing_mm=facts.spacing_mm,
             scanner=facts.scanner or None,
+            block=block,
         ),
         person=_person(facts.person),
         measures=None,
         scores=(),
         flags=(),
         quadrant=None,
-        quality=(*pair_check(inputs), *check_age(facts.person)),
+        quality=(*pair_check(inputs), *check_age(facts.person), *check_agent(facts)),
         model=ModelSection(
             name=card.name,
             version=card.version,
@@ -385,7 +327,7 @@ def blank_finding(inputs: Inputs, workshop: Workshop) -> Finding:
             provider=workshop.segmenter.provider,
             precision=workshop.segmenter.precision,
         ),
-        norms=tuple(f"{table.reference} ({table.status})" for table in workshop.norms),
+        norms=workshop.yardsticks.names,
         policy=workshop.policy.reference,
         software=workshop.software,
     )
@@ -403,30 +345,52 @@ def _person(person: Person) -> PersonSection:
     )
 
 
-def _identity(inputs: Inputs, finding: Finding, workshop: Workshop, at: datetime) -> ObjectIdentity:
-    """Digests of everything that shapes the bytes of the objects."""
+def _mask_digest(inputs: Inputs, workshop: Workshop, at: datetime) -> str:
+    """Digest of everything that shapes the mask and the objects that show it."""
     card = workshop.card
-    mask_key = [
-        *sorted(inputs.first.facts.sop_instance_uids),
-        *_fat_key(inputs),
-        repr(asdict(inputs.first.study)),
-        card.sha256,
-        *_drawing_key(card),
-        workshop.segmenter.provider,
-        workshop.segmenter.precision,
-        f"{card.definition_id}@{card.definition_version}",
-        POSTPROCESSING_VERSION,
-        FAT_METHODS_VERSION,
-        workshop.institution,
-        workshop.software,
-        at.isoformat(),
-    ]
-    mask_digest = _digest(mask_key)
-    content = json.dumps(finding.as_dict(), sort_keys=True)
-    tables = [f"{table.reference}:{table.sha256}" for table in workshop.norms]
-    return ObjectIdentity(
-        mask_digest=mask_digest, report_digest=_digest([mask_digest, content, *tables]), at=at
+    return _digest(
+        [
+            *sorted(inputs.first.facts.sop_instance_uids),
+            *_fat_key(inputs),
+            *_stations_key(inputs),
+            repr(asdict(inputs.first.study)),
+            card.sha256,
+            *_drawing_key(card),
+            workshop.segmenter.provider,
+            workshop.segmenter.precision,
+            f"{card.definition_id}@{card.definition_version}",
+            *_block_key(inputs, card),
+            POSTPROCESSING_VERSION,
+            FAT_METHODS_VERSION,
+            workshop.institution,
+            workshop.software,
+            at.isoformat(),
+        ]
     )
+
+
+def report_identity(
+    mask_digest: str, finding: Finding, norms: tuple[NormTable, ...], at: datetime
+) -> ObjectIdentity:
+    """Digests of everything that shapes the bytes of the objects of a finding."""
+    content = json.dumps(finding.as_dict(), sort_keys=True)
+    tables = [f"{table.reference}:{table.sha256}" for table in norms]
+    series = finding.series
+    block = series.block if series is not None else None
+    stack = series.inputs[0].stack if series is not None and series.inputs else 0
+    return ObjectIdentity(
+        mask_digest=mask_digest,
+        report_digest=_digest([mask_digest, content, *tables]),
+        at=at,
+        block="" if block is None else label(block, stack),
+        series_offset=0 if block is None else 10 * (stack + 1),
+    )
+
+
+def _block_key(inputs: Inputs, card: Card) -> list[str]:
+    """What the objects of a block say of its place."""
+    place = block_place(inputs, card)
+    return [] if place is None else [label(place, inputs.first.facts.stack)]
 
 
 def _drawing_key(card: Card) -> list[str]:
@@ -445,6 +409,14 @@ def _fat_key(inputs: Inputs) -> list[str]:
     ]
 
 
+def _stations_key(inputs: Inputs) -> list[str]:
+    """What further stations add to what shapes the mask."""
+    further = [stack for station in inputs.stations[1:] for _, stack in station.stacks]
+    if not further:
+        return []
+    return [COMPOSITION_VERSION, *(uid for stack in further for uid in sorted(stack.facts.sop_instance_uids))]
+
+
 def _digest(parts: list[str]) -> str:
     return hashlib.sha256("\x1f".join(parts).encode("utf-8")).hexdigest()
 
@@ -453,17 +425,24 @@ def remove_former_result(out: Path) -> None:
     """Nothing of a former result may lie beside this one; the finding goes first, so none is half old."""
     for name in RESULT_NAMES:
         (out / name).unlink(missing_ok=True)
+    for path in (each for name in STATION_NAMES for each in out.glob(name)):
+        path.unlink()
 
 
 def _finish(finding: Finding, written: tuple[Written, ...], clock: "_Clock", out: Path) -> Result:
-    """Write finding.json last, so that a folder with one is whole."""
+    """The result, with its finding written."""
+    return Result(finding=finish(finding, written, out), written=written, seconds=clock.seconds)
+
+
+def finish(finding: Finding, written: tuple[Written, ...], out: Path) -> Finding:
+    """Write finding.json, which names the objects; last, so that a folder with one is whole."""
     outputs = tuple(
         Output(kind=item.kind.value, sop_instance_uid=item.sop_instance_uid, path=item.path.name)
         for item in written
     )
     complete = replace(finding, outputs=outputs)
     write_finding(complete, out)
-    return Result(finding=complete, written=written, seconds=clock.seconds)
+    return complete
 
 
 def finding_without_images(

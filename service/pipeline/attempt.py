@@ -12,7 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from service import files
-from service.core.dixon import InputSet, find_input_sets, pair_of
+from service.core.dixon import find_input_sets, pair_of
+from service.core.inputset import InputSet
+from service.core.rules import OPTED_OUT
 from service.core.series import Role
 from service.dicom.series import Scan, UnreadableFile, scan
 from service.errors import Reason, UnreadableSeries
@@ -23,8 +25,10 @@ from service.pipeline.analyse import (
     finding_without_images,
     write_finding,
 )
+from service.pipeline.decline import decline, leave_alone
 from service.pipeline.inputs import Inputs, input_digest, unreadable_digest
 from service.pipeline.job import Job, Outcome, Past
+from service.pipeline.rescore import attempt_rescore
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +39,14 @@ TOLD_REASONS = 5
 def attempt(job: Job, workshop: Workshop) -> Outcome:
     """Read, measure, draw and write one input set into ``job.out``.
 
+    Or score the measures of a finished version again, without the images.
     Not eligible, not assessable and unreadable are outcomes. Raises ServiceError or OSError for a fault
     of the installation.
     """
+    if job.declined == OPTED_OUT:
+        return _left_alone(job, workshop)
+    if job.measured is not None:
+        return attempt_rescore(job, job.measured, workshop)
     start = time.perf_counter()
     seen = _scan([Path(image.path) for image in job.images], job)
     scan_seconds = round(time.perf_counter() - start, 4)
@@ -51,6 +60,8 @@ def attempt(job: Job, workshop: Workshop) -> Outcome:
     files.make_private_dir(job.out)
     if inputs is None:
         result = _unreadable(seen, workshop, job.out)
+    elif job.declined is not None:
+        result = decline(inputs, workshop, job.declined, job.out)
     else:
         result = analyse_inputs(
             inputs,
@@ -67,6 +78,15 @@ def attempt(job: Job, workshop: Workshop) -> Outcome:
         written=result.written,
         seconds={"scan": scan_seconds, **result.seconds},
     )
+
+
+def _left_alone(job: Job, workshop: Workshop) -> Outcome:
+    """The outcome for a patient who opted out: no image is opened."""
+    shutil.rmtree(job.out, ignore_errors=True)
+    files.make_private_dir(job.out)
+    result = leave_alone(workshop, OPTED_OUT, job.out)
+    files.settle(job.out)
+    return Outcome(input_digest=job.input_digest, finding=result.finding.as_dict(), seconds={})
 
 
 def _scan(paths: Sequence[Path], job: Job) -> Scan:

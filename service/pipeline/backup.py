@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from service.db import dump, retention
+from service.db.optouts import KEY_NAME
 from service.db.session import Session, revision
 from service.errors import BackupError
 from service.files import (
@@ -91,6 +92,9 @@ def backup(
         counts, (images, results, objects) = dump.dump(place.database_url, out / ROWS, _named)
         earlier = _earlier(base)
         manifest: dict[str, dict[str, Any]] = {}
+        if (place.home / KEY_NAME).is_file():
+            # Without it nobody can tell any more who is on the opt-out list.
+            _copy(place.home / KEY_NAME, out, f"{FILES}/{KEY_NAME}", manifest)
         damaged = _copy_images(place.home, out, images, manifest, earlier=earlier)
         damaged += _copy_results(place.home, out, results, manifest)
         damaged += [
@@ -271,6 +275,7 @@ def restore(folder: Path, place: Place) -> Copied:
         except BaseException:
             for name in OURS:
                 shutil.rmtree(place.home / name, ignore_errors=True)
+            (place.home / KEY_NAME).unlink(missing_ok=True)
             raise
     return Copied(
         files=len(files),
@@ -285,7 +290,7 @@ def _require_empty(place: Place) -> None:
         raise BackupError(
             "The database has rows already: restore goes into an empty one.", reason="not_empty"
         )
-    if any(_holds_files(place.home / name) for name in OURS):
+    if any(_holds_files(place.home / name) for name in OURS) or (place.home / KEY_NAME).is_file():
         raise BackupError(
             "HOME holds images or results already: restore goes into an empty one.", reason="not_empty"
         )

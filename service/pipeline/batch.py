@@ -15,6 +15,7 @@ from service import files
 from service.core.dixon import find_input_sets
 from service.core.finding import SeriesInput
 from service.core.normfit_cohort import quality_passed
+from service.core.rules import Rules
 from service.dicom.series import Scan, scan
 from service.errors import Reason
 from service.pipeline.analyse import (
@@ -26,7 +27,9 @@ from service.pipeline.analyse import (
     remove_former_result,
     write_finding,
 )
-from service.pipeline.inputs import Inputs, inputs_section, newest_time, why_not_eligible
+from service.pipeline.choose import why_not_measured
+from service.pipeline.decline import decline
+from service.pipeline.inputs import Inputs, inputs_section, newest_time
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,7 @@ TABLE_COLUMNS = (
     "region",
     "slices",
     "coverage_mm",
+    "block",
     "age_years",
     "sex",
     "height_m",
@@ -94,23 +98,31 @@ def find_files(paths: Iterable[Path], *, without: Path | None = None) -> list[Pa
 
 
 def analyse_paths(
-    paths: Iterable[Path], out: Path, make_workshop: WorkshopMaker, *, jobs: int = 1, resume: bool = False
+    paths: Iterable[Path],
+    out: Path,
+    make_workshop: WorkshopMaker,
+    *,
+    jobs: int = 1,
+    resume: bool = False,
+    rules: Rules | None = None,
 ) -> list[Outcome]:
     """Analyse everything below ``paths`` into ``out`` and say what became of each input set.
 
-    One input set gives its files in ``out`` itself, several give one sub-folder each.
+    One input set gives its files in ``out`` itself, several give one sub-folder each. Without ``rules``
+    everything is measured that the card admits.
     """
     files.make_private_dir(out)
     workshop = make_workshop()
     found = scan(find_files(paths, without=out))
     sets = find_input_sets(found.stacks)
-    eligible = [inputs for inputs in sets if not why_not_eligible(inputs, workshop.card)]
+    declined = why_not_measured(sets, rules, workshop.card)
+    eligible = [inputs for inputs, reasons in zip(sets, declined, strict=True) if not reasons]
     folders = _folders(eligible, out)
     if len(eligible) > 1:
         remove_former_result(out)
-    outcomes = _unreadable(found) + _not_eligible(sets, workshop)
+    outcomes = _unreadable(found) + _not_eligible(sets, declined)
     if not eligible:
-        _write_reasons(outcomes, sets, workshop, out)
+        _write_reasons(outcomes, sets, declined, workshop, out)
     waiting = [
         (inputs, folder)
         for inputs, folder in zip(eligible, folders, strict=True)
@@ -213,7 +225,7 @@ def _unreadable(found: Scan) -> list[Outcome]:
     ]
 
 
-def _not_eligible(sets: Sequence[Inputs], workshop: Workshop) -> list[Outcome]:
+def _not_eligible(sets: Sequence[Inputs], declined: Sequence[tuple[Reason, ...]]) -> list[Outcome]:
     return [
         Outcome(
             folder=None,
@@ -224,15 +236,22 @@ def _not_eligible(sets: Sequence[Inputs], workshop: Workshop) -> list[Outcome]:
             status="not_eligible",
             reasons=reasons,
         )
-        for inputs in sets
-        if (reasons := why_not_eligible(inputs, workshop.card))
+        for inputs, reasons in zip(sets, declined, strict=True)
+        if reasons
     ]
 
 
-def _write_reasons(outcomes: list[Outcome], sets: Sequence[Inputs], workshop: Workshop, out: Path) -> None:
-    """finding.json for a call in which no input set was eligible."""
+def _write_reasons(
+    outcomes: list[Outcome],
+    sets: Sequence[Inputs],
+    declined: Sequence[tuple[Reason, ...]],
+    workshop: Workshop,
+    out: Path,
+) -> None:
+    """finding.json for a call in which no input set is measured."""
     if sets:
-        analyse_inputs(sets[0], workshop, at=newest_time(sets[0]), out=out)
+        remove_former_result(out)
+        decline(sets[0], workshop, declined[0][0], out)
         return
     reasons = {reason.code: reason for outcome in outcomes for reason in outcome.reasons}
     nothing = Reason("no_images", "There are no DICOM images here.")
@@ -281,6 +300,7 @@ def _row(folder: str, found: dict[str, Any]) -> dict[str, Any]:
         "input": folder,
         "status": found["status"],
         "reason": " ".join(reason["code"] for reason in found["reasons"]),
+        "block": _block(series),
         "lmm_height_index_ml_m2": measures.get("lmm_height_index_ml_m2"),
         "model": "{name}@{version}".format(**found["model"]) if found["model"] else None,
         "definition": "{id}@{version}".format(**found["definition"]) if found["definition"] else None,
@@ -288,6 +308,14 @@ def _row(folder: str, found: dict[str, Any]) -> dict[str, Any]:
         "quality_passed": quality_passed(found["quality"]),
     }
     return {column: values.get(column) for column in TABLE_COLUMNS}
+
+
+def _block(series: dict[str, Any]) -> str | None:
+    """Which block of its series was measured: "2 of 5" from the caudal end, else "block"."""
+    place = series.get("block")
+    if place is None:
+        return None
+    return "block" if place["number"] is None else f"{place['number']} of {place['of']}"
 
 
 def first_reasons(outcomes: list[Outcome]) -> Iterator[str]:

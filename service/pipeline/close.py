@@ -2,18 +2,21 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from service.core.dixon import find_input_sets, is_dixon, is_lonely
 from service.core.eligibility import MAX_GAP_RATIO
+from service.core.series import StackFacts
+from service.core.stations import scan_key
 from service.core.status import CompletionReason
 from service.db import ledger, queries
 from service.db.ledger import OpenSeries, Sibling
 from service.db.session import Session, Sessions, reading
 from service.dicom.series import Scan, Stack, scan
 from service.dicom.spool import Spool
+from service.pipeline.choose import Choosing
 from service.pipeline.inputs import input_digest, unreadable_digest
 
 log = logging.getLogger(__name__)
@@ -25,6 +28,8 @@ class Closing:
 
     quiet: timedelta
     hard_cap: timedelta
+    #: What takes down of each input set what rules may ask; None: every set is analysed.
+    choosing: Choosing | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,6 +47,18 @@ class Seen:
         return self.scan.stacks if self.scan is not None else ()
 
     @property
+    def scans(self) -> frozenset[Hashable]:
+        """The scans of which its stacks may be stations."""
+        return _scans(stack.facts for stack in self.stacks)
+
+    @property
+    def group(self) -> Hashable:
+        """What it is closed together with: parts of a Dixon acquisition, stations of a scan, or itself."""
+        if any(is_dixon(stack.facts) for stack in self.stacks):
+            return ("dixon", self.series.study_id)
+        return min(self.scans, key=repr, default=self.series.id)
+
+    @property
     def whole(self) -> bool:
         """Whether the headers can be read and show no hole."""
         return self.scan is not None and all(
@@ -52,13 +69,13 @@ class Seen:
 class Holes:
     """Series that cannot be closed as they are, so that their headers are not read again every second.
 
-    Either they have holes or are unreadable, or they wait for the rest of a Dixon acquisition.
+    Either they have holes or are unreadable, or they wait for the rest of a Dixon acquisition or of a scan.
     """
 
     def __init__(self) -> None:
         self._seen: dict[int, datetime] = {}
         self._waiting: dict[int, Seen] = {}
-        self._dixon: dict[int, bool] = {}
+        self._first: dict[int, tuple[StackFacts, ...]] = {}
 
     def known(self, series: OpenSeries) -> bool:
         """Whether nothing arrived since it was found so."""
@@ -79,18 +96,30 @@ class Holes:
 
     def is_dixon(self, spool: Spool, sibling: Sibling) -> bool:
         """Whether the first image of a series names a part of a Dixon acquisition."""
-        if sibling.id not in self._dixon:
-            stacks = _look(spool, sibling.id, [sibling.first_path])
-            facts = [stack.facts for stack in stacks.stacks] if stacks is not None else []
-            self._dixon[sibling.id] = any(is_dixon(each) for each in facts)
-        return self._dixon[sibling.id]
+        return any(is_dixon(each) for each in self._facts(spool, sibling))
+
+    def scans(self, spool: Spool, sibling: Sibling) -> frozenset[Hashable]:
+        """The scans of which a series may hold stations, by its first image."""
+        return _scans(self._facts(spool, sibling))
+
+    def _facts(self, spool: Spool, sibling: Sibling) -> tuple[StackFacts, ...]:
+        """What the first image of a series says."""
+        if sibling.id not in self._first:
+            found = _look(spool, sibling.id, [sibling.first_path])
+            self._first[sibling.id] = tuple(stack.facts for stack in found.stacks) if found else ()
+        return self._first[sibling.id]
 
     def forget_others(self, series_ids: set[int]) -> None:
         """Drop what is no longer waited for."""
         self._seen = {key: value for key, value in self._seen.items() if key in series_ids}
         self._waiting = {key: value for key, value in self._waiting.items() if key in series_ids}
         if not self._waiting:
-            self._dixon.clear()
+            self._first.clear()
+
+
+def _scans(facts: Iterable[StackFacts]) -> frozenset[Hashable]:
+    keys = (scan_key(each) for each in facts)
+    return frozenset(key for key in keys if key is not None)
 
 
 def close_series(
@@ -99,8 +128,8 @@ def close_series(
     """Close the series that are complete, and return the analyses that became ready.
 
     Headers are read outside any transaction; a series that changed meanwhile waits for the next time, and
-    so does one that cannot be closed now: it never holds up the others. Series of one Dixon acquisition
-    are closed together, so that water and fat become one analysis.
+    so does one that cannot be closed now: it never holds up the others. Series of one Dixon acquisition and
+    stations of one scan are closed together, so that they become one analysis.
     """
     holes = holes or Holes()
     with reading(sessions) as session:
@@ -113,11 +142,10 @@ def close_series(
             continue
         seen = _see(spool, series, capped=series.since <= now - closing.hard_cap, holes=holes)
         if seen is not None:
-            dixon = any(is_dixon(stack.facts) for stack in seen.stacks)
-            groups[("dixon", series.study_id) if dixon else series.id].append(seen)
+            groups[seen.group].append(seen)
     ready: list[int] = []
     for group in groups.values():
-        ready += _close(sessions, spool, group, now=now, holes=holes)
+        ready += _close(sessions, spool, group, now=now, holes=holes, choosing=closing.choosing)
     return ready
 
 
@@ -170,28 +198,31 @@ def _close(
     *,
     now: datetime,
     holes: Holes,
+    choosing: Choosing | None,
     wait: bool = True,
 ) -> list[int]:
     """Close the series of a group together, or each by itself where that fails."""
     try:
-        if not any(is_dixon(stack.facts) for seen in group for stack in seen.stacks):
-            return _write_closed(sessions, group, Companions(), now=now)
+        if not any(seen.scans or seen.group != seen.series.id for seen in group):
+            return _write_closed(sessions, group, Companions(), choosing, now=now)
         companions = _companions(sessions, spool, group, holes, wait=wait)
         if companions is None:
             return []
-        return _write_closed(sessions, group, companions, now=now)
+        return _write_closed(sessions, group, companions, choosing, now=now)
     except Exception:  # This series is tried again next time; the others must not wait for it.
         log.exception("series_not_closed", extra={"series_id": group[0].series.id})
     if len(group) == 1:
         return []
     return [
-        made for seen in group for made in _close(sessions, spool, [seen], now=now, holes=holes, wait=False)
+        made
+        for seen in group
+        for made in _close(sessions, spool, [seen], now=now, holes=holes, choosing=choosing, wait=False)
     ]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Companions:
-    """The closed series of a study that show parts of a Dixon acquisition."""
+    """The closed series of a study that show parts of the same Dixon acquisition or stations of the scan."""
 
     #: Stacks by the id of their series.
     stacks: dict[int, tuple[Stack, ...]] = field(default_factory=dict)
@@ -206,14 +237,21 @@ def _companions(
 ) -> Companions | None:
     """What the group has to be seen together with; None where it has to wait for images still to come.
 
-    It waits while a part of it has no partner yet and another Dixon series of the study is arriving.
+    It waits while a part of it has no partner yet and another Dixon series of the study is arriving, and
+    while a series is arriving that may be a further station of its scan.
     """
     mine = [seen.series.id for seen in group]
+    scans = frozenset[Hashable]().union(*(seen.scans for seen in group))
+    dixon = any(is_dixon(stack.facts) for seen in group for stack in seen.stacks)
     with reading(sessions) as session:
         others = ledger.siblings(session, group[0].series.study_id, without=mine)
-    relatives = [other for other in others if holes.is_dixon(spool, other)]
-    patient = wait and not any(seen.capped for seen in group)
-    patient = patient and any(other.closed_at is None for other in relatives)
+    relatives = [
+        other
+        for other in others
+        if (dixon and holes.is_dixon(spool, other)) or scans & holes.scans(spool, other)
+    ]
+    arriving = [other for other in relatives if other.closed_at is None]
+    patient = wait and bool(arriving) and not any(seen.capped for seen in group)
     if patient and all(holes.waiting(seen.series) for seen in group):
         return None
     closed = [other.id for other in relatives if other.closed_at is not None]
@@ -228,10 +266,11 @@ def _companions(
             stacks[series_id] = read.stacks
     own = [stack for seen in group for stack in seen.stacks]
     sets = find_input_sets([*own, *(stack for found in stacks.values() for stack in found)])
-    if patient and any(is_lonely(found) and found.first in own for found in sets):
+    lonely = any(is_lonely(found) and found.first in own for found in sets)
+    if patient and (lonely or any(scans & holes.scans(spool, other) for other in arriving)):
         for seen in group:
             holes.let_wait(seen)
-            log.info("series_waits_for_dixon", extra={"series_id": seen.series.id})
+            log.info("series_waits_for_others", extra={"series_id": seen.series.id})
         return None
     return Companions(
         stacks=stacks,
@@ -245,7 +284,12 @@ def _closed(siblings: Sequence[Sibling]) -> dict[int, datetime]:
 
 
 def _write_closed(
-    sessions: Sessions, group: list[Seen], companions: Companions, *, now: datetime
+    sessions: Sessions,
+    group: list[Seen],
+    companions: Companions,
+    choosing: Choosing | None,
+    *,
+    now: datetime,
 ) -> list[int]:
     """Close the series of a group and make their input sets ready, in one transaction.
 
@@ -266,7 +310,7 @@ def _write_closed(
             session,
             study_id=study_id,
             series_ids=[*mine, *companions.stacks],
-            sets=_sets(group, companions),
+            sets=_sets(group, companions, choosing),
             now=now,
         )
     for seen in group:
@@ -276,6 +320,8 @@ def _write_closed(
 
 
 def _reason(seen: Seen) -> CompletionReason:
+    if seen.series.counted and seen.whole:
+        return CompletionReason.COUNTED
     return CompletionReason.HARD_CAP if seen.capped else CompletionReason.QUIET
 
 
@@ -292,6 +338,7 @@ def _close_one(session: Session, seen: Seen, *, now: datetime) -> bool:
         detail={
             "reason": _reason(seen).value,
             "images": len(series.images),
+            **({} if series.expected is None else {"expected": series.expected}),
             "stacks": len(seen.stacks),
             "unreadable": len(seen.scan.unreadable) if seen.scan is not None else len(series.images),
             "holes": seen.scan is not None and not seen.whole,
@@ -300,7 +347,7 @@ def _close_one(session: Session, seen: Seen, *, now: datetime) -> bool:
     return True
 
 
-def _sets(group: list[Seen], companions: Companions) -> list[queries.SetInput]:
+def _sets(group: list[Seen], companions: Companions, choosing: Choosing | None) -> list[queries.SetInput]:
     """What is to be analysed: each input set, or a series as a whole when nothing in it can be read."""
     hashes = dict(companions.hashes)
     series_of: dict[int, int] = {}
@@ -323,6 +370,7 @@ def _sets(group: list[Seen], companions: Companions) -> list[queries.SetInput]:
                 for role, stack in inputs.stacks
             ),
             digest=input_digest(inputs, hashes),
+            choice=None if choosing is None else choosing.describe(inputs),
         )
         for inputs in find_input_sets(stacks)
     ]

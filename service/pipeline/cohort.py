@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from service.core.blocks import is_of_block
 from service.core.normfit_cohort import Include, ReferencePerson
 from service.core.water_fat import SIGNAL_DEFINITION
 from service.errors import NormMismatch
@@ -50,9 +51,10 @@ def read_csv(path: Path, measure: str, include: Include) -> CsvCohort:
 
 
 def _measured(rows: "csv.DictReader[str]") -> Iterator[tuple[int, Mapping[str, str | None]]]:
-    """The lines with a result."""
+    """The lines with a result, without those of blocks: a share at one level is none of a stretch."""
     for row in rows:
-        if row.get("status", "measured") == "measured":
+        block = is_of_block((row.get("definition") or "").partition("@")[0])
+        if row.get("status", "measured") == "measured" and not block:
             yield rows.line_num, row
 
 

@@ -12,7 +12,7 @@ from service.core.answers import Answer
 from service.core.circuit import DEFAULT_TERMS, CircuitState, CircuitTerms
 from service.core.status import DeliveryState, OutputKind
 from service.core.variant import Variant
-from service.db import circuits, deliveries, ledger, people
+from service.db import circuits, deliveries, ledger, optouts, people
 from service.db.deliveries import Parcel
 from service.db.session import Session, Sessions
 from service.dicom import scu
@@ -102,6 +102,8 @@ def run(
     Bytes are sent as they were stored. An object may arrive twice, always under one identifier.
     """
     with sessions.begin() as session:
+        if optouts.lists_analysis(session, home, analysis_id):
+            deliveries.give_up_opted_out(session, analysis_id, peer=destination.name)
         variant = variant_for(session, destination)
         parcels = deliveries.claim_deliveries(
             session,

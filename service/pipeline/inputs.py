@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from service.core.dixon import PART_OF_SET, InputSet
-from service.core.eligibility import reasons_not_eligible
+from service.core.dixon import PART_OF_SET
+from service.core.eligibility import is_block, reasons_not_eligible
 from service.core.finding import QualityCheck, SeriesInput
-from service.core.series import Role
+from service.core.inputset import InputSet
+from service.core.series import BlockPlace, Role
+from service.core.stations import AMBIGUOUS, composed_facts
 from service.core.volume import Volume
 from service.core.water_fat import DixonVolume
 from service.dicom.pixels import read_pair
@@ -59,26 +61,38 @@ def inputs_section(inputs: Inputs) -> tuple[SeriesInput, ...]:
 def why_not_eligible(inputs: Inputs, card: Card) -> tuple[Reason, ...]:
     """Every reason why the input set is not measured; empty when it is inside the intended use.
 
-    A Dixon pair is judged by the contrast that the network is shown of it, and by both images.
+    Several stations are judged by what they are together. A Dixon pair is judged by the contrast that the
+    network is shown of it, and by both images.
     """
     if inputs.role is Role.DIXON_PART:
         return (PART_OF_SET,)
     use = card.intended_use
+    facts = composed_facts([station.first for station in inputs.stations])
     if inputs.fat is None:
-        reasons = reasons_not_eligible(inputs.first.facts, use)
+        reasons = reasons_not_eligible(facts, use)
         return (*reasons, inputs.unpaired) if reasons and inputs.unpaired else reasons
-    shown = [replace(stack.facts, contrast=card.dixon_segment_on) for _, stack in inputs.stacks]
+    fats = composed_facts([station.fat for station in inputs.stations if station.fat is not None])
+    shown = [replace(each, contrast=card.dixon_segment_on) for each in (facts, fats)]
     found = {reason.code: reason for facts in shown for reason in reasons_not_eligible(facts, use)}
     return tuple(found.values())
 
 
+def block_place(inputs: Inputs, card: Card) -> BlockPlace | None:
+    """Which block of its series the set is; None where it is long enough for volumes."""
+    facts = composed_facts([station.first for station in inputs.stations])
+    if not is_block(facts, card.intended_use):
+        return None
+    return facts.place or BlockPlace()
+
+
 def pair_check(inputs: Inputs) -> tuple[QualityCheck, ...]:
-    """What was found about the Dixon partner of the image; nothing where there is none."""
+    """What was found about the images that belong to these; nothing where there are none."""
     if inputs.fat is not None:
         detail = f"Water and fat image of one acquisition: {inputs.evidence}."
         return (QualityCheck(check="dixon_pair", passed=True, detail=detail),)
     if inputs.unpaired is not None:
-        return (QualityCheck(check="dixon_pair", passed=False, detail=inputs.unpaired.text),)
+        check = "stations" if inputs.unpaired == AMBIGUOUS else "dixon_pair"
+        return (QualityCheck(check=check, passed=False, detail=inputs.unpaired.text),)
     return ()
 
 
@@ -88,6 +102,8 @@ def input_digest(inputs: Inputs, hashes: dict[str, str]) -> str:
     for role, stack in inputs.stacks:
         uids = sorted(set(stack.facts.sop_instance_uids))
         parts += [role.value, str(stack.facts.stack), *(f"{uid}={hashes.get(uid)}" for uid in uids)]
+        # Results of a block name its place, so that a block that comes late makes new ones of the others.
+        parts += [] if stack.facts.place is None else [str(stack.facts.place)]
     return _digest(parts)
 
 

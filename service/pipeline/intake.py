@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from service.db import ledger
+from service.db import conflicts, ledger
 from service.db.ledger import InstanceFacts, Recorded, StudyFacts
 from service.db.session import Sessions
 from service.dicom.scp import Received, Refused
@@ -16,7 +16,7 @@ from service.errors import SpoolFull
 log = logging.getLogger(__name__)
 
 #: Counted when other bytes came under an identifier that is taken.
-CONFLICTS = "instance_conflicts"
+SET_ASIDE = "instances_set_aside"
 DUPLICATES = "instance_duplicates"
 
 
@@ -87,24 +87,24 @@ def record_instances(
 ) -> list[Recorded]:
     """Write down kept images; their rows are committed when this returns.
 
-    Other bytes under an identifier that is taken are counted, told on the timeline and dropped:
-    the first stay.
+    Other bytes under an identifier that is taken are set aside: the first stay, and the sweep looks what
+    the others are.
     """
     rows = [_facts(received) for received in batch]
     with sessions.begin() as session:
         recorded = ledger.record_instances(session, rows, now=now)
-        for facts, became in zip(rows, recorded, strict=True):
-            if became is Recorded.CONFLICT:
-                ledger.count(session, CONFLICTS)
-                ledger.series_event(session, "instance_conflict", series_uid=facts.series_uid, at=now)
-            elif became is Recorded.DUPLICATE:
-                ledger.count(session, DUPLICATES)
+        known = list(zip(rows, recorded, strict=True))
+        others = [facts for facts, became in known if became is Recorded.CONFLICT]
+        conflicts.set_aside(session, others, now=now)
+        for name, count in ((DUPLICATES, recorded.count(Recorded.DUPLICATE)), (SET_ASIDE, len(others))):
+            if count:
+                ledger.count(session, name, by=count)
     for received, became in zip(batch, recorded, strict=True):
         if became is Recorded.CONFLICT:
-            log.warning("instance_conflict", extra={"calling_ae": received.calling_ae})
-            spool.drop(received.kept)
-        if became is Recorded.RETURNED and not spool.path(received.kept.path).is_file():
-            # Retention took the file away between its keeping and its row: the sender must send it again.
+            log.warning("instance_set_aside", extra={"calling_ae": received.calling_ae})
+        kept = became in (Recorded.CONFLICT, Recorded.RETURNED)
+        if kept and not spool.path(received.kept.path).is_file():
+            # The same file was taken away between its keeping and its row: the sender must send it again.
             raise SpoolFull("The image was being taken away after its time.", reason="being_purged")
     return recorded
 
@@ -128,6 +128,7 @@ def _facts(received: Received) -> InstanceFacts:
             accession_number=_plain(study.accession_number, 64),
             study_date=_plain(study.study_date, 16),
             description=_plain(study.description, 256),
+            issuer_of_patient_id=_plain(study.issuer_of_patient_id, 64),
         ),
         series_uid=identity.series_uid,
         modality=_plain(identity.modality, 16),

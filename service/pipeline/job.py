@@ -56,6 +56,37 @@ class JobBefore:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobObject:
+    """One object of a finished version."""
+
+    kind: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    path: str
+    sha256: str
+    size: int
+    variants: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobMeasured:
+    """A finished version whose measures are to be scored again."""
+
+    finding: dict[str, Any]
+    #: The folder of its result.
+    folder: str
+    objects: tuple[JobObject, ...]
+    #: SOP instance UID of its SR by variant.
+    report_uids: dict[str, str]
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "JobMeasured":
+        """What ``asdict`` made plain."""
+        objects = (JobObject(**{**each, "variants": tuple(each["variants"])}) for each in content["objects"])
+        return cls(**{**content, "objects": tuple(objects)})
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """What one attempt is to do."""
 
@@ -71,6 +102,10 @@ class Job:
     earlier: tuple[JobReport, ...] = ()
     #: Findings of earlier studies of the same person, newest first.
     before: tuple[JobBefore, ...] = ()
+    #: A finished version whose measures are to be scored again; None: the images are measured.
+    measured: JobMeasured | None = None
+    #: Why nothing is to be measured, although the images may be eligible.
+    declined: Reason | None = None
     #: Folder of this attempt alone.
     out: Path
 
@@ -89,6 +124,8 @@ class Job:
                 "at": datetime.fromisoformat(content["at"]),
                 "earlier": tuple(JobReport(**item) for item in content["earlier"]),
                 "before": tuple(JobBefore(**item) for item in content["before"]),
+                "declined": content["declined"] and Reason(**content["declined"]),
+                "measured": content["measured"] and JobMeasured.from_dict(content["measured"]),
                 "out": Path(content["out"]),
             }
         )
@@ -139,6 +176,8 @@ def made_by(finding: Mapping[str, Any]) -> str:
     parts = [model.get(name) for name in ("sha256", "provider", "precision")]
     parts += [definition.get("id"), definition.get("version")]
     parts += [finding.get("policy"), finding.get("software"), *(finding.get("norms") or ())]
+    if finding.get("measured_by") is not None:
+        parts.append({"measured_by": finding["measured_by"]})
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -9,23 +10,26 @@ from numpy.typing import NDArray
 
 from service.core.finding import Finding
 from service.core.language import ENGLISH, IN, Words
-from service.core.mask import Mask
+from service.core.mask import Label, Mask
 from service.core.norms import NormTable, value_at
 from service.core.status import OutputKind
 from service.core.variant import Variant
 from service.core.volume import Volume
 from service.dicom.capture import write_capture
+from service.dicom.groups import Segmented
 from service.dicom.gsps import write_gsps
 from service.dicom.identity import ObjectIdentity, Reference, Written, fingerprint, own_reference
 from service.dicom.pdf import write_pdf
 from service.dicom.seg import write_seg
 from service.dicom.sr import class_uid, write_sr
+from service.dicom.stack import Stack
 from service.pictures.content import Banner, Panel
 from service.pictures.figures import ReferenceCurve
-from service.pictures.overlay import make_panels, png
+from service.pictures.overlay import KeySlice, captioned, key_slices, make_panels, png
 from service.pictures.pages import draw_charts, report_pdf
 from service.pictures.summary import summary_image
 from service.pipeline.inputs import Inputs
+from service.pipeline.stations import Station
 
 #: z of the 5th, 50th and 95th percentile.
 CURVE_Z = (-1.644854, 0.0, 1.644854)
@@ -45,43 +49,62 @@ def write_objects(
     *,
     volume: Volume | None,
     mask: Mask | None,
+    stations: tuple[Station, ...] = (),
     identity: ObjectIdentity,
     norms: tuple[NormTable, ...],
     variants: tuple[Variant, ...] = (Variant(),),
     gsps: bool = False,
     older: Mapping[str, str] | None = None,
+    drawn: "Drawn | None" = None,
     out: Path,
 ) -> tuple[Written, ...]:
     """Write the objects and pictures of a measured or not assessable finding into ``out``.
 
     The first variant has the plain file names, and its report is the one that the pages show; the files of
-    the others carry their names. A segmentation is written once for all that take it. ``older`` are the
-    reports, by variant, that these take the place of.
+    the others carry their names. A segmentation is written once for all that take it; ``stations`` have one
+    each, and no ``mask`` together. ``older`` are the reports, by variant, that these take the place of.
+    Without the images, ``drawn`` is what was made of them before.
     """
     making = _Making(
         inputs=inputs,
         finding=finding,
         volume=volume,
         mask=mask,
+        stations=stations,
         identity=identity,
         norms=norms,
         older=older or {},
+        drawn=drawn or Drawn(),
         out=out,
     )
     written: list[Written] = []
-    drawn: dict[tuple[OutputKind, object], int] = {}
+    places: dict[tuple[OutputKind, object], int] = {}
     for number, variant in enumerate(variants):
         suffix = f".{variant.name}" if number else ""
+        segs = []
         for kind, key, make in _shared(making, variant, gsps=gsps):
-            place = drawn.setdefault((kind, key), len(written))
+            place = places.setdefault((kind, key), len(written))
             if place == len(written):
                 written.append(make(suffix))
             written[place] = replace(written[place], variants=(*written[place].variants, variant.name))
-        drawing = drawn.get((OutputKind.SEG, variant.shape))
-        seg = None if drawing is None else written[drawing]
-        written += [replace(each, variants=(variant.name,)) for each in _own(making, variant, seg, suffix)]
-    _write_pictures(volume, mask, making.charts(ENGLISH), out)
+            if kind is OutputKind.SEG:
+                segs.append(written[place])
+        written += [replace(each, variants=(variant.name,)) for each in _own(making, variant, segs, suffix)]
+    _write_pictures(making, volume, mask)
     return tuple(written)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Drawn:
+    """What was made of the images before and no score shapes, so that it is used again without them."""
+
+    key_slices: tuple[KeySlice, ...] = ()
+    #: The same in the size of the picture of the web page, where there are several stations.
+    wide_slices: tuple[KeySlice, ...] = ()
+    #: Segmentations and outlines by kind and by what tells those of one kind apart, as ``_shared`` does.
+    objects: Mapping[tuple[OutputKind, object], Written] = field(default_factory=dict)
+    #: The picture of the web page.
+    overlay: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,9 +115,11 @@ class _Making:
     finding: Finding
     volume: Volume | None
     mask: Mask | None
+    stations: tuple[Station, ...]
     identity: ObjectIdentity
     norms: tuple[NormTable, ...]
     older: Mapping[str, str]
+    drawn: Drawn
     out: Path
     _charts: dict[Words, Sequence[NDArray[np.uint8]]] = field(default_factory=dict)
     _panels: dict[Words, tuple[Panel, ...]] = field(default_factory=dict)
@@ -106,12 +131,16 @@ class _Making:
         return self._charts[words]
 
     def panels(self, words: Words) -> tuple[Panel, ...]:
-        """Key slices with the mask, drawn once for each language."""
-        if self.volume is None:
-            return ()
+        """Key slices with the mask, with captions of each language."""
         if words not in self._panels:
-            self._panels[words] = make_panels(self.volume, self.mask, words=words)
+            self._panels[words] = captioned(self.key_slices, words)
         return self._panels[words]
+
+    @cached_property
+    def key_slices(self) -> tuple[KeySlice, ...]:
+        """Key slices with the mask, drawn once."""
+        drawn = self.drawn.key_slices
+        return drawn if drawn or self.volume is None else key_slices(self.volume, self.mask)
 
     def named(self, variant: Variant) -> ObjectIdentity:
         """The identity of the objects of one variant; that of the usual one is the finding's own."""
@@ -133,34 +162,113 @@ def _shared(
     making: _Making, variant: Variant, *, gsps: bool
 ) -> Iterator[tuple[OutputKind, object, Callable[[str], Written]]]:
     """Objects that several variants have alike: kind, what tells them apart, and how one is made."""
-    mask, model, definition = making.mask, making.finding.model, making.finding.definition
-    if mask is None or model is None or definition is None:
-        return
+    parts = _parts(making)
+    for part in parts:
+        key = (variant.shape, *part.key)
+        shape = key if part.key else variant.shape
+        again = _again(making, OutputKind.SEG, shape, part)
+        yield OutputKind.SEG, shape, again or _seg(making, variant, part)
+    for part in parts:
+        language = (variant.language, *part.key) if part.key else variant.language
+        again = _again(making, OutputKind.GSPS, language, part)
+        if gsps and (again is not None or making.volume is not None or making.stations):
+            # Outlines are drawn on images, so without them there are those of before only.
+            yield OutputKind.GSPS, language, again or _outlines(making, variant, part)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Part:
+    """One stack that was drawn on."""
+
+    stack: Stack
+    mask: Mask
+    identity: ObjectIdentity
+    #: The number of the station, nothing for a single stack.
+    key: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What the names of its files end with."""
+        return f"-{self.key[0]}" if self.key and self.key[0] > 1 else ""
+
+
+def _parts(making: _Making) -> tuple[_Part, ...]:
+    """The stacks with something drawn on them; none where nothing was measured."""
+    if making.mask is not None:
+        return (_Part(stack=making.inputs.first, mask=making.mask, identity=making.identity),)
+    count = len(making.stations)
+    return tuple(
+        _Part(
+            stack=station.stack,
+            mask=station.mask,
+            identity=of_station(making.identity, station.number, count),
+            key=(station.number,),
+        )
+        for station in making.stations
+        if station.mask.labels.any()
+    )
+
+
+def of_station(identity: ObjectIdentity, number: int, count: int) -> ObjectIdentity:
+    """The identity of the objects of one station: viewers tell them apart by its number."""
+    name = f"station {number}/{count}"
+    return replace(
+        identity,
+        mask_digest=fingerprint(identity.mask_digest, name),
+        report_digest=fingerprint(identity.report_digest, name),
+        block=name,
+        series_offset=10 * (number - 1),
+    )
+
+
+def _seg(making: _Making, variant: Variant, part: _Part) -> Callable[[str], Written]:
+    """How the segmentation of one stack is made."""
+    model, definition = making.finding.model, making.finding.definition
+    assert model is not None, "what is measured has a network"
+    assert definition is not None, "and a definition"
 
     def seg(suffix: str) -> Written:
         return write_seg(
-            making.inputs.first,
-            mask,
+            part.stack,
+            part.mask,
             model=model,
             definition=definition,
-            identity=making.identity,
-            path=making.out / f"seg{suffix}.dcm",
+            identity=part.identity,
+            path=making.out / f"seg{part.name}{suffix}.dcm",
             encoding=variant.encoding,
             compressed=variant.encoding == "labelmap",
         )
 
+    return seg
+
+
+def _outlines(making: _Making, variant: Variant, part: _Part) -> Callable[[str], Written]:
+    """How the outlines on one stack are made."""
+
     def outlines(suffix: str) -> Written:
-        path = making.out / f"gsps{suffix}.dcm"
-        identity = making.named(Variant(language=variant.language))
-        words = IN[variant.language]
-        return write_gsps(making.inputs.first, mask, identity=identity, path=path, words=words)
+        named = making.named(Variant(language=variant.language))
+        identity = replace(part.identity, report_digest=named.report_digest) if part.key else named
+        path = making.out / f"gsps{part.name}{suffix}.dcm"
+        return write_gsps(part.stack, part.mask, identity=identity, path=path, words=IN[variant.language])
 
-    yield OutputKind.SEG, variant.shape, seg
-    if gsps:
-        yield OutputKind.GSPS, variant.language, outlines
+    return outlines
 
 
-def _own(making: _Making, variant: Variant, seg: Written | None, suffix: str) -> tuple[Written, ...]:
+def _again(making: _Making, kind: OutputKind, key: object, part: _Part) -> Callable[[str], Written] | None:
+    """How an object that was made before becomes one of these, byte for byte; None where there is none."""
+    before = making.drawn.objects.get((kind, key))
+    if before is None:
+        return None
+
+    def copy(suffix: str) -> Written:
+        path = making.out / f"{kind.value.lower()}{part.name}{suffix}.dcm"
+        path.write_bytes(before.path.read_bytes())
+        return replace(before, path=path, variants=())
+
+    return copy
+
+
+def _own(making: _Making, variant: Variant, segs: Sequence[Written], suffix: str) -> tuple[Written, ...]:
     """Report, capture and document of one variant."""
     words = IN[variant.language]
     stack, out = making.inputs.first, making.out
@@ -170,18 +278,24 @@ def _own(making: _Making, variant: Variant, seg: Written | None, suffix: str) ->
     panels = making.panels(words)
     picture = summary_image(shown, banner, panels, words)
     capture = write_capture(stack, picture, identity=identity, path=out / f"capture{suffix}.dcm")
+    drawn = _parts(making)
+    # The planar form draws on one stack: of several stations on the middle one.
+    middle = drawn[len(drawn) // 2] if making.stations and drawn else None
     sr = write_sr(
-        stack,
+        stack if middle is None else middle.stack,
         shown,
-        seg=seg,
+        segs=[
+            Segmented(seg=seg, stack=part.stack, volumes_ml=_volumes(making, part))
+            for seg, part in zip(segs, drawn, strict=True)
+        ],
         others=(capture,),
-        further=() if making.inputs.fat is None else (making.inputs.fat,),
+        further=_further(making.inputs, stack if middle is None else middle.stack),
         identity=identity,
         path=out / f"sr{suffix}.dcm",
         predecessor=making.predecessor(variant),
         sr_class=variant.sr_class,
         form=variant.sr_form,
-        mask=making.mask,
+        mask=making.mask if middle is None else middle.mask,
         words=words,
     )
     pdf = report_pdf(shown, banner, panels, charts=making.charts(words), words=words)
@@ -189,13 +303,27 @@ def _own(making: _Making, variant: Variant, seg: Written | None, suffix: str) ->
     return sr, capture, write_pdf(stack, pdf, sr=sr, identity=identity, path=out / f"report{suffix}.dcm")
 
 
-def _write_pictures(
-    volume: Volume | None, mask: Mask | None, charts: Sequence[NDArray[np.uint8]], out: Path
-) -> None:
+def _further(inputs: Inputs, shown: Stack) -> tuple[Stack, ...]:
+    """The stacks beside the one that a report draws on."""
+    return tuple(stack for _, stack in inputs.stacks if stack is not shown)
+
+
+def _volumes(making: _Making, part: _Part) -> Mapping[Label, float] | None:
+    """What one station's segments hold; None for a single stack, whose are those of the finding."""
+    return next((each.volumes_ml for each in making.stations if (each.number,) == part.key), None)
+
+
+def _write_pictures(making: _Making, volume: Volume | None, mask: Mask | None) -> None:
     """The pictures of the web page: key slices, profile, reference curves."""
+    charts, out = making.charts(ENGLISH), making.out
     if volume is not None:
         panels = make_panels(volume, mask, size_px=WEB_PANEL_PX)
         (out / "overlay.png").write_bytes(png(_side_by_side([panel.rgb for panel in panels])))
+    elif making.drawn.wide_slices:
+        row = _side_by_side([each.rgb for each in making.drawn.wide_slices])
+        (out / "overlay.png").write_bytes(png(row))
+    elif making.drawn.overlay is not None:
+        (out / "overlay.png").write_bytes(making.drawn.overlay.read_bytes())
     if charts:
         (out / "profile.png").write_bytes(png(charts[0]))
     if len(charts) > 1:
@@ -219,7 +347,7 @@ def _banner(inputs: Inputs) -> Banner:
         sex=study.sex,
         study_date=study.study_date,
         accession_number=study.accession_number,
-        series_description=" + ".join(stack.facts.description for _, stack in inputs.stacks),
+        series_description=" + ".join(dict.fromkeys(stack.facts.description for _, stack in inputs.stacks)),
     )
 
 

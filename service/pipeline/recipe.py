@@ -24,6 +24,7 @@ class WorkshopRecipe:
     institution: str
     variants: tuple[Variant, ...] = (Variant(),)
     gsps: bool = False
+    keep: bool = False
 
     def __call__(self) -> "Workshop":
         """Build it; raises a ServiceError naming what is wrong."""
@@ -41,6 +42,7 @@ class WorkshopRecipe:
             institution=self.institution,
             variants=self.variants,
             gsps=self.gsps,
+            keep=self.keep,
         )
 
     def as_dict(self) -> dict[str, Any]:

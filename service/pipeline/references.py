@@ -8,6 +8,8 @@ from typing import Any
 from service.core.norms import Band, HeightModel, Knot, NormTable, ReferencePeople
 from service.core.normtable import UNITS
 from service.core.risk import FlagRule, Policy
+from service.core.rulefile import parse_rules
+from service.core.rules import Rules
 from service.errors import ConfigurationError, NormMismatch
 
 
@@ -55,6 +57,29 @@ def read_policy(models_dir: Path, name: str) -> Policy:
         raise ConfigurationError(f"There is no policy {name!r}.") from error
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         raise ConfigurationError(f"Policy {path.name}: {error!r}") from error
+
+
+def read_rules(models_dir: Path, name: str) -> Rules:
+    """The rules of that name, or in the file at that path; raises ConfigurationError with what is wrong.
+
+    A models folder of one's own need not have the bundled ones.
+    """
+    if name.endswith(".toml"):
+        return read_rules_file(Path(name).expanduser())
+    own = models_dir / "rules" / f"{_safe_name(name)}.toml"
+    return read_rules_file(own if own.is_file() else bundled_models_dir() / "rules" / own.name)
+
+
+def read_rules_file(path: Path) -> Rules:
+    """The rules in a file; raises ConfigurationError with the file, the key and what is wrong."""
+    try:
+        raw = path.read_bytes()
+        content = tomllib.loads(raw.decode("utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"There are no rules {path.name!r}.", reason="rules_missing") from error
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"Rules {path.name}: {error}", reason="bad_rules") from error
+    return parse_rules(content, file=path.name, sha256=hashlib.sha256(raw).hexdigest())
 
 
 def _safe_name(name: str) -> str:

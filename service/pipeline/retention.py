@@ -17,8 +17,9 @@ from typing import Self
 from service.db import retention
 from service.db.retention import Kept
 from service.db.session import Session, Sessions, reading
+from service.dicom.spool import Spool
 from service.files import one_at_a_time, within
-from service.pipeline import withdraw
+from service.pipeline import conflicts, withdraw
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,8 @@ def _purge(sessions: Sessions, kind: Kept, *, until: datetime, now: datetime) ->
 
 
 def _remove_images(sessions: Sessions, home: Path) -> None:
-    """Take away files of purged series."""
+    """Take away files of purged series, and what lay beside them."""
+    conflicts.remove(sessions, Spool(home / "spool"))
     _remove(
         sessions,
         find=retention.images_to_remove,

@@ -5,20 +5,23 @@ Rows are written here; whatever touches the images is left to a ``Perform`` (as 
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from service.core.status import SENT, AnalysisState
-from service.db import deliveries, ledger, people, priors, queries
+from service.db import deliveries, ledger, people, priors, queries, rescoring
 from service.db.deliveries import OutputFacts
 from service.db.queries import Claim
+from service.db.rescoring import Stored
 from service.db.session import Session, Sessions, reading
 from service.dicom.identity import Written
 from service.dicom.spool import Spool
 from service.errors import LeaseLost, Reason, WorkerEnds
+from service.files import within
+from service.pipeline.choose import opted_out_since, why_declined
 from service.pipeline.deliver import Destination, variant_for
 from service.pipeline.heartbeat import Heartbeat
 from service.pipeline.job import (
@@ -26,6 +29,8 @@ from service.pipeline.job import (
     JobBefore,
     JobImage,
     JobInput,
+    JobMeasured,
+    JobObject,
     JobReport,
     Outcome,
     Perform,
@@ -118,8 +123,10 @@ def _job(sessions: Sessions, claim: Claim, bench: Bench, out: Path) -> Job:
     """What this attempt is to do, as plain values."""
     with reading(sessions) as session:
         images = ledger.series_paths(session, [item.series_id for item in claim.inputs])
-        earlier = queries.earlier_results(session, claim)
+        earlier = [*queries.earlier_results(session, claim), *queries.unseated_results(session, claim)]
+        declined = why_declined(session, claim, bench.home)
         before = priors.earlier_findings(session, claim.analysis_id)
+        source = rescoring.source_of(session, claim.analysis_id)
     reports = (
         JobReport(
             input_digest=item.input_digest,
@@ -128,7 +135,7 @@ def _job(sessions: Sessions, claim: Claim, bench: Bench, out: Path) -> Job:
             withdrawn=item.withdrawn,
         )
         for item in earlier
-        if item.report_uids
+        if item.report_uids and _same_study(item.finding, claim.study_uid)
     )
     return Job(
         analysis_id=claim.analysis_id,
@@ -144,14 +151,35 @@ def _job(sessions: Sessions, claim: Claim, bench: Bench, out: Path) -> Job:
         at=claim.object_time,
         earlier=tuple(reports),
         before=tuple(JobBefore(finding=finding, days=days) for finding, days in before),
+        declined=declined,
+        measured=None if source is None else _measured(source, bench.home),
         out=out,
     )
+
+
+def _measured(source: Stored, home: Path) -> JobMeasured:
+    """A finished version as the job has it."""
+    return JobMeasured(
+        finding=source.finding,
+        folder=str(within(home, source.result_path)),
+        objects=tuple(JobObject(**{**vars(each), "path": Path(each.path).name}) for each in source.objects),
+        report_uids=source.report_uids,
+    )
+
+
+def _same_study(finding: Mapping[str, Any], study_uid: str) -> bool:
+    """Whether a finding is of this study; images may have been of another before they were reissued."""
+    return bool((finding.get("series") or {}).get("study_uid", study_uid) == study_uid)
 
 
 def _settle(sessions: Sessions, claim: Claim, outcome: Outcome, bench: Bench, out: Path) -> Published | None:
     """Publish what came of the attempt, or wait for the images that are arriving."""
     if outcome.finding is None:
         _postpone(sessions, claim, until=bench.clock() + bench.terms.retry_after)
+        return None
+    if opted_out_since(sessions, claim, outcome.finding, bench.home):
+        shutil.rmtree(out, ignore_errors=True)
+        _postpone(sessions, claim, until=bench.clock())
         return None
     return _publish(sessions, claim, outcome, outcome.finding, bench, out=out)
 

@@ -14,8 +14,10 @@ from service.db.leases import Lease
 from service.db.session import Sessions, reading
 from service.dicom.spool import Spool
 from service.errors import Reason
-from service.pipeline import withdraw
+from service.pipeline import conflicts, retention, withdraw
+from service.pipeline.choose import decide_waiting
 from service.pipeline.close import Closing, Holes, close_series
+from service.pipeline.counting import Asked, Counting
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,8 @@ class Terms:
     #: The variant of the results that each peer is meant to get.
     variants: Mapping[str, str] = field(default_factory=dict)
     circuit: CircuitTerms = DEFAULT_TERMS
+    #: Peers that are asked how many images a series has, by the AE title under which they send.
+    counting: Mapping[str, Asked] = field(default_factory=dict)
     #: A row that waits longer than this waits for a time of a clock that was set back.
     waits: clock.Waits = clock.ANY_WAIT
 
@@ -96,6 +100,7 @@ class Sweeper:
         self._home = home
         self._clock = clock
         self._holes = Holes()
+        self._counting = Counting(sessions, terms.counting, steady_clock)
         self._analyses = Stillness(seconds=terms.lease_seconds, clock=steady_clock)
         self._deliveries = Stillness(seconds=terms.lease_seconds, clock=steady_clock)
 
@@ -105,7 +110,10 @@ class Sweeper:
         self._step("expire_analyses", self._expire_analyses, None)
         self._step("expire_deliveries", self._expire_deliveries, None)
         self._step("forget_confirmations", self._forget_confirmations, None)
+        self._step("look_after_conflicts", self._look_after_conflicts, None)
+        self._step("count_images", self._count_images, None)
         self._step("close_series", self._close_series, None)
+        self._step("choose", self._choose, None)
         self._step("tell_withdrawals", self._tell_withdrawals, None)
         return Due(
             analysis_ids=self._step("due_analyses", self._due_analyses, ()),
@@ -150,6 +158,21 @@ class Sweeper:
             closing=self._terms.closing,
             holes=self._holes,
         )
+
+    def _count_images(self) -> None:
+        """Have senders asked how many images their series have."""
+        self._counting.look_after(now=self._clock())
+
+    def _look_after_conflicts(self) -> None:
+        """Find out what came under identifiers that are taken."""
+        lock = self._home / retention.LOCK
+        conflicts.look_after(self._sessions, self._spool, lock=lock, now=self._clock())
+
+    def _choose(self) -> None:
+        """Let the rules decide what of it is measured."""
+        choosing = self._terms.closing.choosing
+        if choosing is not None:
+            decide_waiting(self._sessions, choosing, self._home, now=self._clock())
 
     def _tell_withdrawals(self) -> None:
         """Make what tells the peers that a result is withdrawn."""

@@ -9,9 +9,12 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from service.core.circuit import CircuitState
 from service.core.status import AnalysisState, DeliveryState
-from service.db import circuits, deliveries, orders, overview, retention, views, withdrawals
+from service.db import circuits, deliveries, optouts, orders, overview, retention, views, withdrawals
+from service.db import reissue as reissuing
 from service.db.session import reading
 from service.db.shapes import AnalysisDetail
+from service.errors import InvalidRequest
+from service.pipeline.rescoring import order_rescore
 from service.settings import Peer
 from service.web import monitor, results, schemas
 from service.web.auth import Caller, MayAudit, MayOperate, MayResults, MayStatus, check_api_token
@@ -131,9 +134,8 @@ def get_analysis(
     detail = load(web, analysis_id)
     note_access(request, web, caller, "analysis_viewed", analysis_id)
     shape = schemas.AnalysisShape.model_validate(detail)
-    for output in shape.outputs:
-        query = "?withdrawal=true" if output.withdrawal else ""
-        output.href = f"/api/v1/analyses/{analysis_id}/outputs/{output.kind.lower()}{query}"
+    for output, facts in zip(shape.outputs, detail.outputs, strict=True):
+        output.href = f"/api/v1/analyses/{analysis_id}/outputs/{output.kind.lower()}{facts.query}"
     return shape
 
 
@@ -175,17 +177,21 @@ def get_output(
     analysis_id: AnalysisId,
     kind: Annotated[str, Path(description="seg, sr, sc, pdf or gsps; of a withdrawal sr or kos")],
     withdrawal: Annotated[bool, Query(description="what tells that the result is withdrawn")] = False,
+    station: Annotated[
+        int, Query(ge=1, le=1000, description="of a scan in stations, from the most caudal one that counts")
+    ] = 1,
 ) -> Response:
     """One DICOM object, byte for byte as it is delivered."""
     wanted = results.output_kind(kind)
     load(web, analysis_id)
     with reading(web.sessions) as session:
-        output = views.output_of(session, analysis_id, wanted, withdrawal=withdrawal)
+        output = views.output_of(session, analysis_id, wanted, withdrawal=withdrawal, station=station)
     if output is None:
         raise not_found("output")
     content = results.read_output(web, output)
     note_access(request, web, caller, "output_exported", analysis_id, kind=str(wanted))
-    name = f"myoscreen-{analysis_id}-{wanted.lower()}.dcm"
+    number = f"-{station}" if station > 1 else ""
+    name = f"myoscreen-{analysis_id}-{wanted.lower()}{number}.dcm"
     return Response(
         content,
         media_type="application/dicom",
@@ -194,8 +200,13 @@ def get_output(
 
 
 def rerun(request: Request, web: Web, caller: Caller, analysis_id: int) -> int:
-    """Order a rerun and write it down; return the new analysis."""
+    """Order a rerun and write it down; return the new analysis.
+
+    Of a patient who opted out it is refused, so that the result stays what it is.
+    """
     with web.sessions.begin() as session:
+        if optouts.lists_analysis(session, web.settings.home, analysis_id):
+            raise InvalidRequest("The patient has opted out.", reason="opted_out")
         ordered = orders.order_rerun(session, analysis_id, now=web.clock())
     if ordered is None:
         raise not_found("analysis")
@@ -211,6 +222,26 @@ def post_rerun(
 ) -> schemas.Accepted:
     """Analyse the same stacks again, as a new version that supersedes this one."""
     ordered = rerun(request, web, caller, analysis_id)
+    return schemas.Accepted(id=ordered, state=AnalysisState.READY, href=f"/api/v1/analyses/{ordered}")
+
+
+def rescore(request: Request, web: Web, caller: Caller, analysis_id: int) -> int:
+    """Order new scores of stored measures and write it down; return the new analysis."""
+    ordered = order_rescore(web.sessions, analysis_id, home=web.settings.home, now=web.clock())
+    if ordered is None:
+        raise not_found("analysis")
+    note_access(request, web, caller, "rescore_ordered", analysis_id, new=ordered)
+    return ordered
+
+
+@router.post(
+    "/analyses/{analysis_id}/rescore", tags=["analyses"], status_code=HTTPStatus.ACCEPTED, responses=CONFLICT
+)
+def post_rescore(
+    request: Request, web: WebState, caller: MayOperate, analysis_id: AnalysisId
+) -> schemas.Accepted:
+    """Score the stored measures by the norms and policy of now, as a new version; no image is needed."""
+    ordered = rescore(request, web, caller, analysis_id)
     return schemas.Accepted(id=ordered, state=AnalysisState.READY, href=f"/api/v1/analyses/{ordered}")
 
 
@@ -247,6 +278,31 @@ def post_withdraw(
 ) -> schemas.Accepted:
     """Take a result back: whoever was sent it is told by a superseding report and a rejection note."""
     withdraw(request, web, caller, analysis_id, order)
+    state = load(web, analysis_id).state
+    return schemas.Accepted(id=analysis_id, state=state, href=f"/api/v1/analyses/{analysis_id}")
+
+
+def reissue(request: Request, web: Web, caller: Caller, analysis_id: int) -> None:
+    """Let images that came again under another identity take the place of those of this study."""
+    with web.sessions.begin() as session:
+        done = reissuing.reissue(
+            session, analysis_id, actor=caller.actor, now=web.clock(), address=client_address(request)
+        )
+    if done is None:
+        raise not_found("analysis")
+
+
+@router.post(
+    "/analyses/{analysis_id}/reissue",
+    tags=["analyses"],
+    status_code=HTTPStatus.ACCEPTED,
+    responses=CONFLICT,
+)
+def post_reissue(
+    request: Request, web: WebState, caller: MayOperate, analysis_id: AnalysisId
+) -> schemas.Accepted:
+    """Analyse images anew under the other identity under which they came again."""
+    reissue(request, web, caller, analysis_id)
     state = load(web, analysis_id).state
     return schemas.Accepted(id=analysis_id, state=state, href=f"/api/v1/analyses/{analysis_id}")
 

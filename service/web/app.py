@@ -23,7 +23,7 @@ from service.db import ledger
 from service.db.overview import DatabaseTrouble
 from service.db.session import Sessions, make_sessions, require_current
 from service.settings import Settings
-from service.web import account, api, dashboard, monitor, problems, schemas
+from service.web import account, api, choosing, dashboard, monitor, problems, schemas, stow
 from service.web.auth import MayStatus
 from service.web.context import Neighbours, Web, WebState, utc_now
 from service.web.guard import Guard
@@ -89,7 +89,8 @@ def create_app(
     app.state.registry = registry
     app.state.error_page = dashboard.error_page
     problems.install(app)
-    for router in (public, api.router, account.router, dashboard.router):
+    ours = (choosing.api_router, choosing.page_router)
+    for router in (public, api.router, stow.router, *ours, account.router, dashboard.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(Guard, https=settings.reached_by_https, metrics=monitor.RequestMetrics(registry))

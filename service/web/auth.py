@@ -36,6 +36,8 @@ class Permission(StrEnum):
     AUDIT = "audit"
     #: One's own account, also while the password must be changed.
     ACCOUNT = "account"
+    #: Send images.
+    STORE = "store"
 
 
 _VIEWER = frozenset({Permission.STATUS, Permission.RESULTS, Permission.ACCOUNT})
@@ -45,6 +47,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     Role.OPERATOR: _OPERATOR,
     Role.ADMIN: _OPERATOR | {Permission.AUDIT},
     Role.AUDITOR: frozenset({Permission.STATUS, Permission.AUDIT, Permission.ACCOUNT}),
+    Role.SENDER: frozenset({Permission.STORE}),
 }
 
 
@@ -139,6 +142,7 @@ MayResults = Annotated[Caller, Depends(Needs(Permission.RESULTS))]
 MayOperate = Annotated[Caller, Depends(Needs(Permission.OPERATE))]
 MayAudit = Annotated[Caller, Depends(Needs(Permission.AUDIT))]
 MayAccount = Annotated[Caller, Depends(Needs(Permission.ACCOUNT))]
+MayStore = Annotated[Caller, Depends(Needs(Permission.STORE))]
 
 
 def require_token(caller: Caller, presented: str | None) -> None:

@@ -1,9 +1,11 @@
 """What every route needs: settings, sessions, the clock, and the neighbours that a test may replace."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
@@ -12,6 +14,13 @@ from service.db.session import Sessions
 from service.settings import Peer, Settings
 from service.web import neighbours
 from service.web.doorstep import LoginLimit, origin
+
+if TYPE_CHECKING:
+    from service.pipeline.filing import Files
+
+#: Requests with images that are taken at a time, so that pages and monitoring keep threads of their own
+#: (the library has 40). Chosen by us.
+MOST_SENDERS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +51,21 @@ class Web:
     clock: Callable[[], datetime]
     neighbours: Neighbours
     login_limit: LoginLimit = field(default_factory=LoginLimit)
+    places: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(MOST_SENDERS)
+    )
+
+    @cached_property
+    def files(self) -> "Files":
+        """Where images that are sent here go."""
+        from service.dicom.spool import Spool  # noqa: PLC0415 - loading the DICOM libraries takes a second
+        from service.pipeline.filing import files  # noqa: PLC0415
+
+        settings = self.settings
+        spool = Spool(
+            settings.spool_dir, min_free_mb=settings.spool_min_free_mb, resume_free_mb=settings.resume_free_mb
+        )
+        return files(self.sessions, spool, largest_bytes=settings.max_instance_mb * 1_000_000)
 
     @property
     def idle(self) -> timedelta:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from service.core.status import WITHDRAWAL_REASONS, AnalysisState
-from service.db import overview, views
+from service.db import conflicts, overview, views
 from service.db.session import reading
 from service.errors import DeliveryError
 from service.web import api, monitor, pages, results
@@ -106,15 +106,19 @@ def analysis_page(request: Request, web: WebState, caller: MayResults, analysis_
     detail = api.load(web, analysis_id)
     with reading(web.sessions) as session:
         events = views.list_events(session, analysis_id)
+        again = conflicts.came_again(session, [item.series_id for item in detail.inputs])
     api.note_access(request, web, caller, "analysis_viewed", analysis_id)
     return pages.render(
         request,
         "analysis.html",
         caller,
         detail=detail,
+        again=again,
         finding=pages.shown(detail),
         steps=pages.timeline(detail),
         events=events,
+        rescored=next((event for event in events if event.name == "rescore_ordered"), None),
+        replays=[event for event in events if event.name == "replayed"],
         pictures=results.pictures(web, detail),
         has_report=results.result_file(web, detail, results.REPORT) is not None,
         may_rerun=all(item.state not in {"ready", "running"} for item in detail.versions),
@@ -170,6 +174,16 @@ def rerun(
     return see_other(f"/analyses/{ordered}?notice=rerun_ordered")
 
 
+@router.post("/analyses/{analysis_id}/rescore")
+def rescore(
+    request: Request, web: WebState, caller: MayOperate, analysis_id: AnalysisId, csrf_token: FormToken
+) -> Response:
+    """Score the stored measures again."""
+    require_token(caller, csrf_token)
+    ordered = api.rescore(request, web, caller, analysis_id)
+    return see_other(f"/analyses/{ordered}?notice=rescore_ordered")
+
+
 @router.post("/analyses/{analysis_id}/withdraw")
 def withdraw(
     *,
@@ -216,6 +230,16 @@ def release(
     require_token(caller, csrf_token)
     api.release(request, web, caller, analysis_id)
     return see_other(f"/analyses/{analysis_id}?notice=hold_released#keeping")
+
+
+@router.post("/analyses/{analysis_id}/reissue")
+def reissue(
+    request: Request, web: WebState, caller: MayOperate, analysis_id: AnalysisId, csrf_token: FormToken
+) -> Response:
+    """Analyse images anew under the other identity under which they came again."""
+    require_token(caller, csrf_token)
+    api.reissue(request, web, caller, analysis_id)
+    return see_other(f"/analyses/{analysis_id}?notice=identity_reissued")
 
 
 @router.post("/deliveries/{delivery_id}/retry")

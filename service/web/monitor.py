@@ -231,6 +231,10 @@ def _numbers(web: Web, facts: ledger.Overview) -> Iterable[Metric]:
         "myoscreen_queue_depth": ("Analyses ready or running.", facts.queue_depth),
         "myoscreen_oldest_waiting_seconds": ("Age of the oldest analysis that waits.", oldest),
         "myoscreen_oldest_delivery_seconds": ("Age of the oldest delivery not yet stored.", unsent),
+        "myoscreen_audit_oldest_unsealed_seconds": (
+            "Age of the oldest line of the audit record that is not sealed.",
+            _age(now, facts.oldest_unsealed_at) or 0.0,
+        ),
         "myoscreen_disk_free_bytes": ("Free room below HOME.", room.free_bytes),
         "myoscreen_disk_total_bytes": ("Size of the disk of HOME.", room.total_bytes),
         "myoscreen_spool_min_free_bytes": ("Free room below which images are refused.", room.min_free_bytes),

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 #: Paths that answer programs; all others answer people.
-FOR_PROGRAMS = ("/api/", "/healthz", "/readyz", "/metrics")
+FOR_PROGRAMS = ("/api/", "/dicomweb/", "/healthz", "/readyz", "/metrics")
 
 
 class Problem(Exception):

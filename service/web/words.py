@@ -11,6 +11,9 @@ from typing import Any
 
 from jinja2 import Environment
 
+from service.core import wording
+from service.core.series import BlockPlace
+
 #: Shown where a value cannot be given.
 NOTHING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
@@ -82,6 +85,7 @@ QUADRANTS = {
 COMPLETION = {
     "quiet": "no image came for the quiet time, and the slices have no hole",
     "hard_cap": "the longest waiting time passed",
+    "counted": "as many images came as the sender has, and the slices have no hole",
 }
 OUTPUTS = {
     "SEG": "Segmentation (SEG)",
@@ -100,9 +104,15 @@ WITHDRAWALS = {
 }
 NOTICES = {
     "rerun_ordered": "The rerun is in the queue, as the next version.",
+    "rescore_ordered": "New scores of the stored measures are in the queue, as the next version.",
     "retry_ordered": "The object is sent again.",
+    "opt_out_added": "The patient is on the list.",
+    "opt_out_known": "The patient was on the list already.",
+    "opt_out_removed": "The line is off the list. What was declined meanwhile can be run again.",
+    "opt_out_needs_patient": "An opt-out needs a patient ID.",
     "withdrawn": "The result is withdrawn. Whoever was sent it is told by a report and a rejection note.",
     "withdrawal_needs_reason": "A withdrawal needs a reason.",
+    "identity_reissued": "The images count under their new identity now, and are analysed anew.",
     "hold_set": "Everything of this study is kept until the hold is released.",
     "hold_released": "The study goes after its time again.",
     "hold_needs_reason": "A hold needs a reason.",
@@ -183,6 +193,11 @@ def person_name(text: str) -> str:
     parts = [part.strip() for part in text.partition("=")[0].split("^")]
     family, given = parts[0], " ".join(part for part in parts[1:3] if part)
     return f"{family}, {given}" if given else family
+
+
+def block_name(place: dict[str, Any]) -> str:
+    """Which block of its series was measured, as a finding says it."""
+    return wording.block_name(BlockPlace(**place))
 
 
 def dimse(status: int | None) -> str:
@@ -271,6 +286,7 @@ def install(environment: Environment) -> None:
         "in_unit": in_unit,
         "dicom_date": dicom_date,
         "person_name": person_name,
+        "block_name": block_name,
         "dimse": dimse,
         "bytes": size,
         "age": age,
@@ -280,5 +296,5 @@ def install(environment: Environment) -> None:
     environment.globals.update(
         STATES=STATES, CONTRASTS=CONTRASTS, MEASURES=MEASURES, FLAGS=FLAGS, FLAG_STATES=FLAG_STATES,
         SCORE_STATES=SCORE_STATES, QUADRANTS=QUADRANTS, COMPLETION=COMPLETION, OUTPUTS=OUTPUTS,
-        NOTICES=NOTICES, REMEDIES=REMEDIES, WITHDRAWALS=WITHDRAWALS,
+        BLOCK=wording.BLOCK, NOTICES=NOTICES, REMEDIES=REMEDIES, WITHDRAWALS=WITHDRAWALS,
     )  # fmt: skip

@@ -32,6 +32,8 @@ LARGEST_ANSWER = 1 << 20
 #: Attributes of the answer (PS3.18 table 10.5.3-2, PS3.6).
 REFERENCED, FAILED, UID = "00081199", "00081198", "00081155"
 WARNING_REASON, FAILURE_REASON = "00081196", "00081197"
+#: NumberOfSeriesRelatedInstances.
+INSTANCES = "00201209"
 #: These say nothing about the objects: who may come in, where to, or whether the peer can work at all. What
 #: waits then waits as for a peer that is away. Every 3xx too, because no redirect is followed.
 _ABOUT_THE_PEER = frozenset({401, 402, 403, 404, 405, 407, 408, 421, 429, 502, 503, 504, 511})
@@ -124,6 +126,24 @@ def holds(study_uid: str, series_uid: str, instance_uid: str, address: WebAddres
     if not isinstance(found, list):
         raise PeerUnreachable(f"The peer answered QIDO-RS with HTTP {status}.", reason="query_failed")
     return any(_first(item, "00080018") == instance_uid for item in found)
+
+
+def count_images(study_uid: str, series_uid: str, address: WebAddress) -> int | None:
+    """How many images of a series the peer says by QIDO-RS that it has; None where it does not say.
+
+    Raises PeerUnreachable when it gave no answer to that question.
+    """
+    query = urlencode({"SeriesInstanceUID": series_uid, "includefield": INSTANCES})
+    place = f"{address.qido_url.rstrip('/')}/studies/{study_uid}/series?{query}"
+    status, content = _call("GET", place, {"Accept": "application/dicom+json"}, address, None)
+    if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
+        return None
+    found = _json(content) if status == HTTPStatus.OK else None
+    if not isinstance(found, list):
+        raise PeerUnreachable(f"The peer answered QIDO-RS with HTTP {status}.", reason="query_failed")
+    mine = [item for item in found if _first(item, "0020000E") == series_uid]
+    count = _number(mine[0], INSTANCES, 0) if mine else 0
+    return count if count > 0 else None
 
 
 def _multipart(paths: Sequence[Path], head: bytes, end: bytes) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from service.settings import Settings
 
 QUEUE = "myoscreen"
 SWEEP, ANALYSE, DELIVER = "myoscreen.sweep", "myoscreen.analyse", "myoscreen.deliver"
-CONFIRM, PURGE = "myoscreen.confirm", "myoscreen.purge"
+CONFIRM, PURGE, SEAL = "myoscreen.confirm", "myoscreen.purge", "myoscreen.seal"
 
 #: Longer than the longest task, or Redis hands the same doorbell out again and again (tried: a time
 #: shorter than the task made it start eleven times in 41 s). An analysis is bounded by its deadline; this
@@ -26,6 +26,8 @@ RING_EXPIRES_SECONDS = 3600.0
 SWEEP_EXPIRES_SECONDS = 60.0
 #: How often is looked for what is older than it is kept; chosen by us, because times to keep are in days.
 PURGE_SECONDS = 600.0
+#: How often new lines of the audit record are sealed: until then a line can be changed unseen. Chosen by us.
+SEAL_SECONDS = 10.0
 
 
 def make_app(settings: Settings) -> Celery:
@@ -59,6 +61,7 @@ def make_app(settings: Settings) -> Celery:
                 "options": {"expires": max(2 * settings.sweep_seconds, SWEEP_EXPIRES_SECONDS)},
             },
             "purge": {"task": PURGE, "schedule": PURGE_SECONDS, "options": {"expires": PURGE_SECONDS}},
+            "seal": {"task": SEAL, "schedule": SEAL_SECONDS, "options": {"expires": SWEEP_EXPIRES_SECONDS}},
         },
     )
     if settings.resolved_broker_url.startswith("rediss:"):

@@ -18,8 +18,9 @@ from service.dicom import tls
 from service.dicom.scu import Address
 from service.dicom.spool import Spool
 from service.files import make_private_dir
-from service.pipeline import confirm, deliver, retention, run, sweep
+from service.pipeline import audit, confirm, deliver, retention, run, sweep
 from service.pipeline.close import Closing
+from service.pipeline.counting import Asked
 from service.pipeline.deliver import Destination
 from service.pipeline.job import Perform
 from service.pipeline.presence import Presence, owner
@@ -28,6 +29,7 @@ from service.settings import Peer, Settings, bare_environment
 from service.wire.dicomweb import WebAddress
 from service.worker import embedded
 from service.worker.celery_app import make_app
+from service.worker.choosing import choosing_from
 from service.worker.keeper import COMMAND, Keeper, Limits
 from service.worker.peers import variant_of
 from service.worker.tasks import Work, register
@@ -126,6 +128,7 @@ def make_work(settings: Settings, sessions: Sessions, perform: Perform) -> Work:
                 closing=Closing(
                     quiet=timedelta(seconds=settings.quiet_seconds),
                     hard_cap=timedelta(seconds=settings.hard_cap_seconds),
+                    choosing=choosing_from(settings),
                 ),
                 lease_seconds=settings.lease_seconds,
                 max_attempts=settings.max_attempts,
@@ -134,6 +137,7 @@ def make_work(settings: Settings, sessions: Sessions, perform: Perform) -> Work:
                 variants={peer.name: peer.variant.name for peer in destinations(settings)},
                 confirming=tuple(peer.name for peer in destinations(settings) if peer.confirm != "none"),
                 circuit=delivery_terms.circuit,
+                counting=counting(settings),
                 waits=Waits(
                     analysis=run.LONGEST_WAIT,
                     delivery=max(delivery_terms.backoff_max, delivery_terms.circuit.probe_max),
@@ -150,6 +154,11 @@ def make_work(settings: Settings, sessions: Sessions, perform: Perform) -> Work:
         ),
         slots=settings.analysis_slots,
         keep=retention.Terms.in_days(**settings.keep_days),
+        auditing=audit.Keeping(
+            folder=settings.audit_dir,
+            key_file=settings.audit_key_file,
+            heads_file=settings.audit_heads,
+        ),
     )
 
 
@@ -169,6 +178,15 @@ def destinations(settings: Settings) -> tuple[Destination, ...]:
     )
 
 
+def counting(settings: Settings) -> dict[str, Asked]:
+    """The peers that are asked how many images a series has, by the AE title under which they send."""
+    return {
+        peer.ae_title: Asked(name=peer.name, address=_address(peer, settings))
+        for peer in reversed(settings.peer)
+        if peer.count == "query"
+    }
+
+
 def _address(peer: Peer, settings: Settings) -> Address | WebAddress:
     """Where results for a peer go."""
     if peer.stow_url is not None:
@@ -186,5 +204,6 @@ def _address(peer: Peer, settings: Settings) -> Address | WebAddress:
         ae_title=peer.ae_title,
         calling_ae=settings.ae_title,
         answer_seconds=peer.answer_seconds,
+        deflated=peer.deflated,
         tls=tls.outgoing(settings.tls_files, tls=peer.tls, subjects=peer.tls_subject),
     )

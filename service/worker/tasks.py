@@ -11,12 +11,13 @@ from celery import Celery
 
 from service.db import deliveries, queries
 from service.db.session import Sessions, reading
-from service.pipeline import confirm, deliver, retention, run
+from service.errors import ServiceError
+from service.pipeline import audit, confirm, deliver, retention, run
 from service.pipeline.deliver import Destination
 from service.pipeline.job import Perform
 from service.pipeline.run import Bench
 from service.pipeline.sweep import Sweeper
-from service.worker.celery_app import ANALYSE, CONFIRM, DELIVER, PURGE, RING_EXPIRES_SECONDS, SWEEP
+from service.worker.celery_app import ANALYSE, CONFIRM, DELIVER, PURGE, RING_EXPIRES_SECONDS, SEAL, SWEEP
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ class Work:
     keep: retention.Terms = field(default_factory=retention.Terms)
     destinations: Mapping[str, Destination] = field(init=False)
 
+    #: Where heads of the audit record are signed; None: its lines are not sealed here.
+    auditing: audit.Keeping | None = None
     clock_guard: retention.ClockGuard = field(init=False)
 
     def __post_init__(self) -> None:
@@ -199,6 +202,14 @@ def register(app: Celery, work: Work) -> Doorbell:
     def purge_now() -> None:
         if work.clock_guard.trusts(work.sessions, now=work.bench.clock()):
             retention.purge(work.sessions, work.bench.home, work.keep, now=work.bench.clock())
+
+    @app.task(name=SEAL, ignore_result=True)
+    def seal_now() -> None:
+        if work.auditing is not None:
+            try:
+                audit.seal(work.sessions, work.auditing, now=work.bench.clock())
+            except (ServiceError, OSError):  # Lines stay unsealed, which the metrics tell.
+                log.exception("audit_not_sealed")
 
     @app.task(name=ANALYSE, ignore_result=True)
     def analyse_now(analysis_id: int) -> None:

@@ -13,6 +13,7 @@ from scipy import ndimage
 from service.core.mask import Label
 from service.core.outline import enclosed, joined, largest_outline, representative_slice
 from service.dicom import codes, scu
+from service.dicom.groups import Segmented
 from service.dicom.gsps import write_gsps
 from service.dicom.phantom import paraspinal_phantom
 from service.dicom.planar import SIDES
@@ -81,7 +82,7 @@ def page(made, tmp_path_factory):
     report = write_sr(
         made.stack,
         results.finding(made.mask),
-        seg=objects.seg,
+        segs=[Segmented(seg=objects.seg, stack=made.stack)],
         others=[objects.capture],
         identity=results.IDENTITY,
         path=folder / "planar.dcm",

@@ -232,7 +232,7 @@ def test_an_unforeseen_fault_in_one_stack_costs_no_other_its_result(tmp_path, mo
 
 def test_a_folder_never_holds_two_results(tmp_path):
     write_phantom(tmp_path / "good", slices=5)
-    write_phantom(tmp_path / "short", slices=3)
+    write_phantom(tmp_path / "short", slices=2)
     assert quick(tmp_path / "good", "--out", tmp_path / "out").exit_code == 0
     assert quick(tmp_path / "short", "--out", tmp_path / "out").exit_code == 3
     assert finding(tmp_path / "out")["status"] == "not_eligible"

@@ -142,10 +142,12 @@ def test_a_series_whose_headers_break_the_reader_does_not_stop_the_others(
     holes = Holes()
     assert len(close(sessions, spool, NOW + QUIET, holes)) == 1
     assert [row.state for row in all_of(sessions, Series)] == [SeriesState.RECEIVING, SeriesState.CLOSED]
-    (told,) = [record for record in caplog.records if record.message == "series_unreadable"]
-    assert told.series_id == 1
+    told = [record for record in caplog.records if record.message == "series_unreadable"]
+    assert {record.series_id for record in told} == {1}
+    # Once as a whole, and once by its first image: it might have been a station of the other one's scan.
+    assert len(two_series) == 2
     close(sessions, spool, NOW + 2 * QUIET, holes)
-    assert len(two_series) == 1
+    assert len(two_series) == 2
 
 
 def test_after_the_hard_cap_a_series_that_breaks_the_reader_is_closed_with_one_analysis(

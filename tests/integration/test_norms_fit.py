@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 from typer.testing import CliRunner
 
 from service.cli import build_app
 from service.core import normfit_table
+from service.core.normfit_cohort import Include
 from service.core.norms import Scorable, score
 from service.core.series import Person
 from service.core.status import AnalysisState
@@ -19,6 +21,7 @@ from service.db.cohort import reference_people
 from service.db.session import make_sessions, reading, upgrade
 from service.db.tables import Analysis, Study
 from service.errors import NormMismatch
+from service.pipeline.cohort import read_csv
 from service.pipeline.references import read_norm
 from tests.make.facts import DEFINITION, facts
 from tests.make.ledger import make_finding
@@ -334,7 +337,7 @@ def test_both_databases_give_the_same_people(sessions):
     few = cohort(2, np.random.default_rng(7))
     fill(sessions, few)
     with reading(sessions) as session:
-        found = list(reference_people(session, "imat_fraction", definition=None))
+        found = list(reference_people(session, "imat_fraction", definition=None, without=()))
     assert [one.value for one in found] == pytest.approx([one.value for one in few])
     assert [one.age_years for one in found] == pytest.approx([one.age_years for one in few])
     assert {(one.definition, one.network, one.scanner) for one in found} == {
@@ -342,8 +345,27 @@ def test_both_databases_give_the_same_people(sessions):
     }
     assert [one.quality_passed for one in found] == [True] * 4
     with reading(sessions) as session:
-        signal = list(reference_people(session, "fat_signal_fraction", definition="signal@1"))
+        signal = list(reference_people(session, "fat_signal_fraction", definition="signal@1", without=()))
     assert {(one.value, one.definition) for one in signal} == {(None, "signal@1")}
+
+
+def test_blocks_are_no_reference_people(sessions):
+    """A share at one level, which nobody knows, is none of a whole stretch."""
+    fill(sessions, cohort(2, np.random.default_rng(7)))
+    with sessions.begin() as session:
+        one = session.scalars(select(Analysis).order_by(Analysis.id)).first()
+        definition = {**one.finding["definition"], "id": "paraspinal-compartment-block"}
+        one.finding = {**one.finding, "definition": definition}
+    with reading(sessions) as session:
+        for measure in ("imat_fraction", "fat_signal_fraction"):
+            assert len(list(reference_people(session, measure, definition="any@1", without=()))) == 3
+
+
+def test_blocks_in_a_file_are_no_reference_people(tmp_path):
+    path = tmp_path / "people.csv"
+    lines = ["age_years,sex,imat_fraction,definition", "50,F,0.1,a-block@2", "51,F,0.2,a@2", "52,M,0.3,"]
+    path.write_text("\n".join(lines), "utf-8")
+    assert [one.value for one in read_csv(path, "imat_fraction", Include()).people] == [0.2, 0.3]
 
 
 def test_known_scores_lie_in_their_intervals_95_times_in_a_hundred():

@@ -218,7 +218,7 @@ def test_a_report_without_numbers_can_be_withdrawn_too_in_german(made, tmp_path)
     told = write_sr(
         made.stack,
         not_assessable(made.mask),
-        seg=None,
+        segs=[],
         others=[],
         identity=IDENTITY,
         path=tmp_path / "sr.dcm",

@@ -18,6 +18,7 @@ from service.core.outline import enclosed, representative_slice
 from service.dicom import codes, scu
 from service.dicom.deflate import deflate
 from service.dicom.frame_groups import encode_frame_groups
+from service.dicom.groups import Segmented
 from service.dicom.identity import own_reference
 from service.dicom.numbers import normality
 from service.dicom.seg import write_seg
@@ -44,7 +45,9 @@ def drawn(made: World, path: Path, **how):
 def reported(made: World, path: Path, **how):
     """A report; what is not given is as in the usual set."""
     told = how.pop("told", None) or finding(made.mask)
-    given = {"seg": None, "others": [], "identity": IDENTITY, **how}
+    seg = how.pop("seg", None)
+    segs = [] if seg is None else [Segmented(seg=seg, stack=made.stack)]
+    given = {"segs": segs, "others": [], "identity": IDENTITY, **how}
     return write_sr(made.stack, told, **given, path=path)
 
 

@@ -17,6 +17,7 @@ from highdicom.legacy import LegacyConvertedEnhancedMRImage
 
 from service.core.mask import Label
 from service.dicom.capture import write_capture
+from service.dicom.groups import Segmented
 from service.dicom.identity import is_own_result, uid
 from service.dicom.pdf import write_pdf
 from service.dicom.seg import write_seg
@@ -45,11 +46,16 @@ DCENTVFY_ALLOWED = ("Element=<AccessionNumber> IE <Series> versus <Study>",)
 
 
 @pytest.fixture(scope="module")
+def on(seg, stack):
+    """A segmentation as a report cites it."""
+    return [Segmented(seg=seg, stack=stack)]
+
+
 def withheld(made, tmp_path_factory):
     """The report of a finding without measures."""
     told = not_assessable(made.mask)
     path = tmp_path_factory.mktemp("withheld") / "sr.dcm"
-    return write_sr(made.stack, told, seg=None, others=[], identity=IDENTITY, path=path)
+    return write_sr(made.stack, told, segs=[], others=[], identity=IDENTITY, path=path)
 
 
 def run(program: str | Path, *arguments: str | Path) -> str:
@@ -425,7 +431,12 @@ def test_a_multi_frame_source_is_cited_frame_by_frame(made, tmp_path):
         there = frames[int(source.ReferencedFrameNumber) - 1].PlanePositionSequence[0].ImagePositionPatient
         np.testing.assert_allclose(group.PlanePositionSequence[0].ImagePositionPatient, there, atol=1e-3)
     report = write_sr(
-        other.stack, finding(other.mask), seg=written, others=[], identity=IDENTITY, path=tmp_path / "sr.dcm"
+        other.stack,
+        finding(other.mask),
+        segs=on(written, other.stack),
+        others=[],
+        identity=IDENTITY,
+        path=tmp_path / "sr.dcm",
     )
     for path in (written.path, report.path):
         said = [line for line in run("dciodvfy", "-new", path).splitlines() if line.startswith("Error")]
@@ -441,7 +452,7 @@ def test_without_fat_separation_there_are_two_compartments_and_no_fat(made, tmp_
         "Paraspinal compartment right",
     ]
     path = tmp_path / "sr.dcm"
-    write_sr(made.stack, told, seg=written, others=[], identity=IDENTITY, path=path)
+    write_sr(made.stack, told, segs=on(written, made.stack), others=[], identity=IDENTITY, path=path)
     groups = hd.sr.srread(path).content.get_volumetric_roi_measurement_groups()
     volumes = [group.get_measurements()[0].value for group in groups]
     expected = volumes_ml(mask)
@@ -457,7 +468,7 @@ def test_a_side_without_fat_is_still_described(made, tmp_path):
     assert len(seg.SegmentSequence) == 4
     assert set(frames_of(seg)) == {1, 2, 3}
     path = tmp_path / "sr.dcm"
-    write_sr(made.stack, finding(mask), seg=written, others=[], identity=IDENTITY, path=path)
+    write_sr(made.stack, finding(mask), segs=on(written, made.stack), others=[], identity=IDENTITY, path=path)
     groups = hd.sr.srread(path).content.get_volumetric_roi_measurement_groups()
     assert [group.get_measurements()[0].value for group in groups][3] == 0
     for each in (written.path, path):

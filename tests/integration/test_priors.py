@@ -82,3 +82,19 @@ def test_what_was_superseded_or_withheld_is_not_compared(sessions):
     with sessions.begin() as db:
         db.execute(update(Analysis).where(Analysis.id == first).values(state="superseded"))
     assert before(sessions, second) == []
+
+
+def test_a_study_whose_images_disagree_in_identity_is_not_compared(sessions):
+    study(sessions, 1, "20240101")
+    later = study(sessions, 2, "20260101")
+    assert before(sessions, later) == [(1, 731)]
+    facts = ledger.StudyFacts(study_uid="1.2.3.2", study_date="20260101", **{**PERSON, "patient_id": "P9"})
+    with sessions.begin() as db:
+        ledger.record_instance(db, replace(instance(2, study=2), study=facts), now=NOW)
+    assert before(sessions, later) == []
+
+
+def test_the_same_id_of_another_issuer_is_another_person(sessions):
+    study(sessions, 1, "20240101", issuer_of_patient_id="A")
+    study(sessions, 2, "20250101")
+    assert before(sessions, study(sessions, 3, "20260101", issuer_of_patient_id="B")) == [(2, 365)]

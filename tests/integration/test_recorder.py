@@ -90,7 +90,7 @@ def test_the_same_and_other_bytes_in_one_batch_are_told_apart(sessions, spool, t
     answers = intake.record_instances(sessions, spool, batch, now=NOW)
     assert answers == ["new", "duplicate", "conflict"]
     with reading(sessions) as db:
-        assert ledger.counters(db) == {"instance_duplicates": 1, "instance_conflicts": 1}
+        assert ledger.counters(db) == {"instance_duplicates": 1, "instances_set_aside": 1}
 
 
 def test_a_usual_image_needs_two_statements(sessions, spool, tmp_path):

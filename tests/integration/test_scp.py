@@ -22,7 +22,7 @@ from sqlalchemy import select
 from service import files
 from service.db import ledger
 from service.db.session import reading
-from service.db.tables import Instance, RejectedCaller, Series
+from service.db.tables import Instance, RejectedCaller, Series, SetAside
 from service.dicom import pdu, scu
 from service.errors import PeerUnreachable
 from service.pipeline import intake
@@ -135,15 +135,17 @@ def test_the_same_image_twice_is_kept_once(open_door, tmp_path):
     assert counters(door) == {"instance_duplicates": 1}
 
 
-def test_other_bytes_under_a_taken_identifier_are_answered_counted_and_dropped(open_door, tmp_path):
+def test_other_bytes_under_a_taken_identifier_are_kept_aside_before_success(open_door, tmp_path):
     door = open_door()
     (first,) = mr_series(tmp_path / "a", positions=[0.0])
     (other,) = mr_series(tmp_path / "b", positions=[0.0], changes={"PatientWeight": "71"})
     assert send(door, first, other) == [0x0000, 0x0000]
     (kept,) = stored(door, tmp_path / "home")
     assert encoded(kept)[0] == encoded(first)[0]
-    assert len(list((tmp_path / "home" / "spool").rglob("*.dcm"))) == 1
-    assert counters(door) == {"instance_conflicts": 1}
+    (aside,) = rows(door, SetAside)
+    assert encoded(tmp_path / "home" / "spool" / aside.path)[0] == encoded(other)[0]
+    assert (aside.difference, aside.calling_ae) == (None, "SCANNER")
+    assert counters(door) == {"instances_set_aside": 1}
 
 
 # Who may send

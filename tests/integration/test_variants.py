@@ -3,7 +3,7 @@
 import pydicom
 import pytest
 
-from service.core.dixon import InputSet
+from service.core.inputset import InputSet
 from service.core.series import Role
 from service.core.status import OutputKind
 from service.core.variant import Variant

@@ -404,9 +404,14 @@ def test_openapi_describes_every_route_of_the_contract(world):
         "/api/v1/analyses/{analysis_id}/outputs/{kind}",
         "/api/v1/analyses/{analysis_id}/hold",
         "/api/v1/analyses/{analysis_id}/release",
+        "/api/v1/analyses/{analysis_id}/reissue",
         "/api/v1/analyses/{analysis_id}/rerun",
+        "/api/v1/analyses/{analysis_id}/rescore",
         "/api/v1/analyses/{analysis_id}/withdraw",
         "/api/v1/holds",
+        "/api/v1/rules",
+        "/api/v1/opt-outs",
+        "/api/v1/opt-outs/remove",
         "/api/v1/deliveries",
         "/api/v1/deliveries/{delivery_id}/retry",
         "/api/v1/peers",
@@ -415,6 +420,8 @@ def test_openapi_describes_every_route_of_the_contract(world):
         "/api/v1/peers/{name}/retry",
         "/api/v1/peers/{name}/give-up",
         "/api/v1/audit",
+        "/dicomweb/studies",
+        "/dicomweb/studies/{study_uid}",
     } == set(paths)
 
 

@@ -1,11 +1,13 @@
 """The pages and their forms, without a browser."""
 
+import json
 import re
 
 import pytest
 
 from service.core.circuit import DEFAULT_TERMS
 from service.db import circuits, people
+from service.db.tables import Analysis
 from service.errors import Reason
 from service.web.auth import COOKIE
 from tests.make import ledger
@@ -240,6 +242,24 @@ def test_the_analysis_page_shows_patient_measures_and_why_something_is_withheld(
     assert "Withheld" in withheld
     assert "outside the plausible range" in withheld
     assert world.actions()[-1] == ("vera", "analysis_viewed", "ok")
+
+
+def test_the_page_of_a_block_says_that_it_has_no_volume_and_shows_none(world):
+    with world.sessions.begin() as session:
+        row = session.get(Analysis, world.ids.flagged)
+        found = json.loads(json.dumps(row.finding))
+        found["series"]["block"] = {"number": 2, "of": 5}
+        for side in ("left", "right", "total"):
+            found["measures"][side].update(compartment_ml=None, lmm_ml=None, imat_ml=None)
+        found["measures"]["lmm_height_index_ml_m2"] = None
+        found["measures"]["asymmetry"]["compartment_ml"] = None
+        row.finding = found
+    shown = world.browser("vera").get(f"/analyses/{world.ids.flagged}").text
+    assert "block 2 of 5 from the caudal end" in shown
+    assert "shares of area, no volume" in shown
+    measures = shown.partition('aria-label="Measures"')[2].partition("</section>")[0]
+    assert "cm²" in measures
+    assert "ml" not in measures.replace("html", "")
 
 
 def test_what_came_from_outside_is_escaped(world):

@@ -21,6 +21,8 @@ def test_the_wheel_carries_network_norms_policies_pages_and_migrations(tmp_path)
         "service/_models/paraspinal/card.toml",
         "service/_models/norms/provisional-fsf.toml",
         "service/_models/policies/default.toml",
+        "service/_models/rules/default.toml",
+        "service/_models/rules/one-per-study.toml",
         "service/web/templates/analysis.html",
         "service/web/static/style.css",
         "service/db/migrations/env.py",

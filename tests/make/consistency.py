@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from service import files
 from service.core.status import SENT, TERMINAL, AnalysisState, DeliveryState, SeriesState
 from service.db.session import Session, Sessions, reading
-from service.db.tables import Analysis, Delivery, Event, Instance, Output, Series
+from service.db.tables import Analysis, Delivery, Event, Instance, Output, Series, SetAside
 
 ARRIVED = {DeliveryState.SENT, DeliveryState.CONFIRMED}
 
@@ -46,6 +46,10 @@ def _instances(session: Session, spool: Path, promised: set[str]) -> Iterator[st
         path = spool / row.path
         if not path.is_file() or path.stat().st_size != row.size or files.sha256_of(path) != row.sha256:
             yield f"instance {row.id} has no file with its bytes"
+    for aside in session.scalars(select(SetAside)):
+        path = spool / aside.path
+        if not path.is_file() or files.sha256_of(path) != aside.sha256:
+            yield f"set aside {aside.id} has no file with its bytes"
     for series in session.scalars(select(Series).where(Series.state != SeriesState.CLOSED)):
         yield f"series {series.id} is still {series.state}"
 

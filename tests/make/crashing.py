@@ -51,9 +51,9 @@ def _runner_points() -> tuple[Point, ...]:
         (6, "service.pipeline.attempt:scan", "before"),
         (6, "service.pipeline.analyse:read_images", "after"),
         (7, "service.pipeline.analyse:why_not_eligible", "after"),
-        (8, "service.pipeline.analyse:clean_compartment", "before"),
-        (9, "service.pipeline.analyse:measure_muscles", "after"),
-        (10, "service.pipeline.analyse:raise_flags", "after"),
+        (8, "service.pipeline.look:clean_compartment", "before"),
+        (9, "service.pipeline.analyse:measure_contents", "after"),
+        (10, "service.core.scoring:raise_flags", "after"),
         (11, "service.pipeline.analyse:write_objects", "after"),
         (11, "service.pipeline.attempt:attempt", "after"),
     ]

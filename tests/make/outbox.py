@@ -95,7 +95,7 @@ class Outbox:
         with self.sessions.begin() as session:
             deliveries.add_outputs(session, made, outputs)
             rows = deliveries.outputs_of(session, made, names[0])
-            deliveries.plan(session, rows, peer=peer, kinds=tuple(rows), now=NOW)
+            deliveries.plan(session, rows, peer=peer, kinds=tuple(kind for kind, _ in rows), now=NOW)
         return made
 
     def _object(self, analysis_id: int, kind: OutputKind, uid: str, **changes: Any) -> deliveries.OutputFacts:

@@ -25,6 +25,7 @@ from service.core.finding import (
 from service.core.mask import Label, Mask
 from service.core.volume import Grid, Volume
 from service.dicom.capture import write_capture
+from service.dicom.groups import Segmented
 from service.dicom.gsps import write_gsps
 from service.dicom.identity import ObjectIdentity, Written
 from service.dicom.pdf import write_pdf
@@ -338,7 +339,7 @@ def write_objects(made: World, out: Path, identity: ObjectIdentity = IDENTITY) -
     )
 
     def report(name: str, **how: Any) -> Written:
-        given = {"seg": seg, "others": [capture], "identity": identity}
+        given = {"segs": [Segmented(seg=seg, stack=made.stack)], "others": [capture], "identity": identity}
         return write_sr(made.stack, told, **given, path=out / name, **how)
 
     sr = report("sr.dcm")

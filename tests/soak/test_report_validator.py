@@ -12,7 +12,7 @@ def reports(tmp_path_factory):
     made = world(tmp_path_factory.mktemp("series"))
     folder = tmp_path_factory.mktemp("objects")
     objects = write_objects(made, folder)
-    how = {"seg": None, "others": [], "identity": IDENTITY}
+    how = {"segs": [], "others": [], "identity": IDENTITY}
     told = not_assessable(made.mask)
     usual = write_sr(made.stack, told, path=folder / "withheld.dcm", **how)
     planar = write_sr(made.stack, told, path=folder / "withheld_planar.dcm", form="planar", **how)

@@ -8,7 +8,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from service.core.compartment import Compartment
-from service.core.dixon import PART_OF_SET, InputSet, find_input_sets, is_lonely, relation
+from service.core.dixon import PART_OF_SET, find_input_sets, is_lonely, relation
+from service.core.inputset import InputSet
 from service.core.measure import measure_muscles
 from service.core.series import Acquisition, Role, StackFacts
 from service.core.volume import Grid, Volume

@@ -14,7 +14,7 @@ from service.core.finding import Finding
 from service.dicom import codes, scp
 from service.errors import ServiceError
 from service.settings import PREFIX, Peer, Settings
-from service.web import api
+from service.web import api, choosing, stow
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -116,7 +116,7 @@ def test_cli_md_lists_every_command_and_calls_reserved_only_what_is_not_there() 
 
 def test_rest_md_lists_every_route_of_the_interface() -> None:
     page = read(REFERENCE / "rest.md")
-    for route in api.router.routes:
+    for route in (*api.router.routes, *stow.router.routes, *choosing.api_router.routes):
         assert isinstance(route, APIRoute)
         path = re.sub(r"\{\w+_id\}", "{id}", route.path)
         for method in route.methods or ():

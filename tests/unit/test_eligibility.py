@@ -1,6 +1,7 @@
 import pytest
 
 from service.core.eligibility import reasons_not_eligible
+from service.core.quality import check_agent
 from service.core.series import Person
 from tests.make.facts import facts, use
 
@@ -24,6 +25,7 @@ def test_the_usual_stack_is_eligible():
         ({"slices": 4}, "too_few_slices"),
         ({"largest_gap_ratio": 2.0}, "missing_slices"),
         ({"contrast": "stir"}, "unsupported_contrast"),
+        ({"contrast": "t1", "contrast_agent": "ContrastBolusAgent=Gadovist"}, "post_contrast"),
         ({"region": "cervical"}, "wrong_region"),
         ({"frame_of_reference_uid": None}, "no_frame_of_reference"),
         ({"lossy": True}, "lossy_compression"),
@@ -46,3 +48,20 @@ def test_the_classes_of_mr_images_are_eligible(last):
 def test_all_reasons_are_given_not_only_the_first():
     found = reasons_not_eligible(facts(modality="CT", slices=1), use())
     assert [reason.code for reason in found] == ["wrong_modality", "too_few_slices"]
+
+
+def test_t2_images_after_a_contrast_agent_are_measured_and_say_so():
+    given = facts(contrast_agent="ContrastBolusAgent=Gadovist")
+    assert reasons_not_eligible(given, use()) == ()
+    (check,) = check_agent(given)
+    assert check.passed
+    assert check.detail.startswith("A contrast agent was given (ContrastBolusAgent=Gadovist). On T2 images")
+
+
+def test_the_check_for_a_contrast_agent():
+    (none,), (given,) = (
+        check_agent(facts(contrast="t1", contrast_agent=agent)) for agent in ("", "SeriesDescription=t1 KM")
+    )
+    assert (none.passed, none.detail) == (True, "No attribute names a contrast agent.")
+    assert (given.check, given.passed) == ("post_contrast", False)
+    assert given.detail == "A contrast agent was given (SeriesDescription=t1 KM)."

@@ -25,7 +25,7 @@ from service.core.finding import (
     SeriesSection,
     SideMeasures,
 )
-from service.core.series import Role
+from service.core.series import BlockPlace, Role
 from service.errors import Reason
 
 SCHEMA = json.loads(
@@ -136,6 +136,17 @@ def test_a_measured_finding_follows_the_schema() -> None:
     validate(finding())
 
 
+def test_a_block_without_volumes_follows_the_schema() -> None:
+    document = finding()
+    document["series"]["block"] = {"number": 2, "of": 5}
+    for side in ("left", "right", "total"):
+        document["measures"][side].update(compartment_ml=None, lmm_ml=None, imat_ml=None)
+    document["measures"]["asymmetry"]["compartment_ml"] = None
+    validate(document)
+    document["series"]["block"] = {"number": None, "of": None}
+    validate(document)
+
+
 def test_a_finding_about_nothing_readable_follows_the_schema() -> None:
     nothing = {
         **dict.fromkeys(("definition", "series", "person", "measures", "model", "policy")),
@@ -180,6 +191,7 @@ def test_a_withheld_score_has_no_z() -> None:
         (shapes.SeriesInput, "input"),
         (shapes.SeriesSection, "series"),
         (shapes.PersonSection, "person"),
+        (BlockPlace, "block"),
         (shapes.SideMeasures, "side"),
         (shapes.Asymmetry, "asymmetry"),
         (shapes.ProfilePoint, "profile_point"),

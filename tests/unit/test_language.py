@@ -27,7 +27,14 @@ TABLES = (
     [code.meaning for code in codes.WITHDRAWAL_REASON_OF.values()],
     [rejection.WITHDRAWAL],
     wording.LIMITS,
-    [wording.TITLE, wording.BANNER, wording.UNVERIFIED, wording.DISCLAIMER, wording.NO_MEASUREMENT],
+    [
+        wording.BLOCK,
+        wording.TITLE,
+        wording.BANNER,
+        wording.UNVERIFIED,
+        wording.DISCLAIMER,
+        wording.NO_MEASUREMENT,
+    ],
     [line for line in content.HEADLINES.values() if line],
 )
 

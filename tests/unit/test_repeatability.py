@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from service.core import scoring, water_fat
 from service.core.norms import Repeatability
+from service.core.risk import Policy
 from service.inference.card import read_card
-from service.pipeline import analyse
 from service.pipeline.references import bundled_models_dir
 from tests.make.facts import DEFINITION, facts
 from tests.make.facts import mask as made_mask
@@ -17,15 +18,16 @@ SHIPPED = bundled_models_dir() / "paraspinal"
 REPEATS = Repeatability(imat_fraction_sd=0.01, lmm_cv=0.02)
 
 
-def card(**changes):
-    return replace(read_card(SHIPPED), **changes)
+POLICY = Policy(id="p", version="1", rules=(), quadrant_measures=("imat_fraction", "lmm_height_index_ml_m2"))
 
 
 def scorables(of, definition=DEFINITION):
     labels = np.ones((2, 4, 4), np.uint8)
     labels[:, 2:, 2:] = 3
     found = replace(measures_of(made_mask(labels)), lmm_height_index_ml_m2=100.0)
-    return {s.measure: s for s, _ in analyse._scorables(found, facts(), definition, of)}
+    yardsticks = scoring.Yardsticks(norms=(), policy=POLICY, repeatability=of)
+    repeats = scoring._repeats(yardsticks, definition, facts())
+    return {s.measure: s for s, _ in scoring._scorables(found, facts(), definition, repeats)}
 
 
 def card_text(quality):
@@ -46,14 +48,14 @@ def test_a_sentence_in_its_place_is_no_repeatability(tmp_path):
 
 
 def test_share_and_lean_volume_carry_their_own_spread():
-    found = scorables(card(repeatability={"t2_tse": REPEATS}))
+    found = scorables({"t2_tse": REPEATS})
     assert found["imat_fraction"].repeat_sd == 0.01
     assert found["lmm_height_index_ml_m2"].repeat_sd == pytest.approx(2.0)
 
 
 def test_what_was_not_repeated_has_no_interval():
-    of_another = scorables(card(repeatability={"t1": REPEATS}))
-    dixon = replace(DEFINITION, fat_method=analyse.water_fat.METHOD)
-    of_a_pair = scorables(card(repeatability={"t2_tse": REPEATS}), dixon)
+    of_another = scorables({"t1": REPEATS})
+    dixon = replace(DEFINITION, fat_method=water_fat.METHOD)
+    of_a_pair = scorables({"t2_tse": REPEATS}, dixon)
     for found in (of_another, of_a_pair):
         assert {s.ci95 for s in found.values()} == {None}

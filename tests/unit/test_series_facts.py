@@ -45,7 +45,7 @@ GRADIENT = {"ScanningSequence": "GR", "SequenceVariant": "SP", "RepetitionTime":
         ({"SeriesDescription": "Ax SSFSE"}, "t2_haste"),
         ({"RepetitionTime": None, "SeriesDescription": "haste"}, "t2_haste"),
         ({"EchoTime": "10", "RepetitionTime": "550"}, "t1"),
-        ({"EchoTime": "10", "RepetitionTime": "550", "ContrastBolusAgent": "Gd"}, "other"),
+        ({"EchoTime": "10", "RepetitionTime": "550", "ContrastBolusAgent": "Gd"}, "t1"),
         ({"EchoTime": "10", "RepetitionTime": "3000"}, "other"),
         ({"ScanOptions": "FS"}, "other"),
         ({"SeriesDescription": "t2_tse_fs_tra"}, "other"),

@@ -81,7 +81,8 @@ def downgrade() -> None:
     """Go back to the revision before; what the newer columns said is lost.
 
     A withdrawn result stays out of use: it counts as superseded. Refused while more would be lost: a legal
-    hold, or objects of a further variant or of a withdrawal that somebody is still to get.
+    hold, objects of a further variant or of a withdrawal that somebody is still to get, or a withdrawal that
+    the peers are not told of yet.
     """
     further = (
         "SELECT id FROM outputs WHERE withdrawal OR id NOT IN "
@@ -94,6 +95,12 @@ def downgrade() -> None:
     if connection.execute(sa.text(waiting)).first() is not None:
         raise ConfigurationError(
             "Objects wait for peers that the earlier release cannot send.", reason="cannot_go_back"
+        )
+    untold = "SELECT 1 FROM analyses WHERE withdrawn_at IS NOT NULL AND withdrawal_made_at IS NULL"
+    if connection.execute(sa.text(untold)).first() is not None:
+        raise ConfigurationError(
+            "The peers are not told of a withdrawal yet: let the worker do that first.",
+            reason="cannot_go_back",
         )
     op.execute("UPDATE analyses SET state = 'superseded' WHERE withdrawn_at IS NOT NULL")
     op.execute(f"DELETE FROM deliveries WHERE output_id IN ({further})")

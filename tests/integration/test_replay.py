@@ -1,0 +1,162 @@
+"""The same analysis again: bit for bit the same, or what differs is found and counted; and both commands."""
+
+import copy
+import shutil
+
+import pydicom
+import pytest
+from sqlalchemy import select
+from typer.testing import CliRunner
+
+from service.cli import build_app
+from service.cli.workshops import recipe_from
+from service.db.session import make_sessions, upgrade
+from service.db.tables import Analysis, AuditEntry, Delivery, Instance, Output
+from service.errors import InvalidRequest
+from service.pipeline.replay import replay
+from service.settings import load
+from tests.make import again
+
+FIRST = 1
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A home with one measured result."""
+    home = tmp_path_factory.mktemp("template") / "home"
+    home.mkdir()
+    sessions = _open(home)
+    world = again.World(sessions, home)
+    assert world.run(world.receive(home.parent / "in"), again.workshop()).state == "measured"
+    sessions.kw["bind"].dispose()
+    return home
+
+
+def _open(home):
+    url = f"sqlite:///{home / 'myoscreen.db'}"
+    upgrade(url)
+    return make_sessions(url)
+
+
+@pytest.fixture
+def world(template, tmp_path):
+    shutil.copytree(template, tmp_path / "home")
+    sessions = _open(tmp_path / "home")
+    yield again.World(sessions, tmp_path / "home")
+    sessions.kw["bind"].dispose()
+
+
+def replayed(world, **changes):
+    places = {"home": world.home, "spool": world.spool, "actor": "a", "now": world.now}
+    return replay(world.sessions, FIRST, recipe_from(load()), **{**places, **changes})
+
+
+def flip_a_voxel(world):
+    """One voxel of the stored segmentation is another."""
+    path = world.home / world.objects(FIRST)["SEG"].path
+    segmentation = pydicom.dcmread(path)
+    pixels = bytearray(segmentation.PixelData)
+    pixels[0] ^= 1
+    segmentation.PixelData = bytes(pixels)
+    segmentation.save_as(path)
+
+
+def change_a_number(world):
+    """The last bit of one stored number is another; by how much."""
+    with world.sessions.begin() as db:
+        row = db.get_one(Analysis, FIRST)
+        finding = copy.deepcopy(row.finding)
+        total = finding["measures"]["total"]
+        was, total["imat_fraction"] = total["imat_fraction"], total["imat_fraction"] * (1 + 2**-52)
+        row.finding = finding
+        return abs(total["imat_fraction"] - was)
+
+
+def test_a_replay_is_the_same_to_the_last_bit_and_publishes_nothing(world):
+    before = [len(world.all_of(table)) for table in (Analysis, Output, Delivery)]
+    found = replayed(world)
+    assert found.identical
+    assert (found.differing_voxels, found.numbers.differing, found.numbers.others) == (0, 0, ())
+    assert found.voxels > 1000
+    assert found.numbers.numbers > 20
+    assert dict(found.notes) == {}
+    assert [len(world.all_of(table)) for table in (Analysis, Output, Delivery)] == before
+    (event,) = world.events("replayed")
+    assert (event.analysis_id, event.detail["identical"]) == (FIRST, True)
+    with world.sessions() as db:
+        actions = db.scalars(select(AuditEntry.action)).all()
+    assert actions.count("analysis_replayed") == 1
+
+
+def test_one_flipped_voxel_and_one_changed_bit_of_a_number_are_found(world):
+    flip_a_voxel(world)
+    by = change_a_number(world)
+    found = replayed(world)
+    assert not found.identical
+    assert (found.differing_voxels, sum(found.by_segment.values())) == (1, 1)
+    assert found.numbers.differing == 1
+    assert (found.numbers.largest_at, found.numbers.largest) == ("measures.total.imat_fraction", by)
+
+
+def test_an_image_that_was_changed_proves_nothing(world):
+    path = world.spool.path(world.all_of(Instance)[0].path)
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(InvalidRequest) as refused:
+        replayed(world)
+    assert refused.value.reason.code == "images_changed"
+
+
+def test_a_network_that_is_gone_is_named_by_its_hash(world):
+    with world.sessions.begin() as db:
+        row = db.get_one(Analysis, FIRST)
+        row.finding = {**row.finding, "model": {**row.finding["model"], "sha256": "ab" * 32}}
+    with pytest.raises(InvalidRequest, match="abababababab") as refused:
+        replayed(world)
+    assert refused.value.reason.code == "network_gone"
+    named = replayed(world, network="paraspinal")
+    assert set(named.notes) == {"network_differs"}
+    assert named.identical
+
+
+def test_an_analysis_that_is_not_there(world):
+    recipe = recipe_from(load())
+    places = {"home": world.home, "spool": world.spool, "actor": "a", "now": world.now}
+    assert replay(world.sessions, 99, recipe, **places) is None
+
+
+@pytest.fixture
+def command(world, monkeypatch):
+    monkeypatch.setenv("MYOSCREEN_HOME", str(world.home))
+
+    def call(*arguments):
+        return CliRunner().invoke(build_app(arguments[0]), arguments)
+
+    return call
+
+
+def test_the_command_replay_ends_with_3_where_something_differs(world, command):
+    same = command("replay", "1")
+    assert (same.exit_code, same.stdout.splitlines()[0]) == (0, "identical: version 1")
+    flip_a_voxel(world)
+    other = command("replay", "1")
+    assert (other.exit_code, other.stdout.splitlines()[0]) == (3, "NOT identical: version 1")
+    assert "voxels: 1 differ" in other.stdout
+
+
+def test_the_command_rescore_looks_and_orders_what_is_named(world, command, monkeypatch):
+    looked = command("rescore", "--since", "2026-01-01", "--dry-run")
+    assert (looked.exit_code, looked.stdout.splitlines()[0]) == (0, "1 version 1: same")
+    assert command("rescore", "--since", "2026-01-01").exit_code == 0
+    assert world.states() == ["measured"]
+    monkeypatch.setenv("MYOSCREEN_NORMS", "")
+    assert "1 version 1: changes imat_fraction" in command("rescore", "1", "--dry-run").stdout
+    assert world.states() == ["measured"]
+    assert command("rescore", "--since", "2026-01-01").exit_code == 0
+    assert world.states() == ["measured", "ready"]
+    again_refused = command("rescore", "1")
+    assert (again_refused.exit_code, again_refused.stdout.splitlines()[0]) == (1, "1: already_waiting")
+
+
+def test_the_command_rescore_wants_something_named(command):
+    assert command("rescore").exception.reason.code == "nothing_named"

@@ -1,0 +1,151 @@
+"""Sentences of a finding in German, with the values that they have in English."""
+
+import ast
+import re
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+from service.core.language import ENGLISH, GERMAN_WORDS
+from service.core.retelling import PARTS, SENTENCES, VALUES, in_german
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = [
+    *(ROOT / "service" / "core").glob("*.py"),
+    *(ROOT / "service" / "dicom").glob("*.py"),
+    *(ROOT / "service" / "pipeline").glob("*.py"),
+]
+TREES = [
+    ast.parse(path.read_text("utf-8")) for path in SOURCES if path.name not in ("retelling.py", "german.py")
+]
+
+
+def skeleton(node):
+    """A text of the source with "1" for each of its values; None for what is no text."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if not isinstance(node, ast.JoinedStr):
+        return None
+    return "".join(skeleton(part) if isinstance(part, ast.Constant) else "1" for part in node.values)
+
+
+def texts_of(node):
+    """The texts that an expression may be, one or the other side of each condition."""
+    if isinstance(node, ast.IfExp):
+        return [*texts_of(node.body), *texts_of(node.orelse)]
+    text = skeleton(node)
+    return [] if text is None else [text]
+
+
+def details():
+    """Every sentence of the source that becomes the detail of a check or the reason of a score."""
+    for tree in TREES:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "detail":
+                yield from texts_of(node.value)
+            if isinstance(node, ast.AugAssign) and ast.unparse(node.target) == "detail":
+                yield from (text.strip() for text in texts_of(node.value))
+            if isinstance(node, ast.Call):
+                name = ast.unparse(node.func)
+                if name == "QualityCheck":
+                    yield from (t for k in node.keywords if k.arg == "detail" for t in texts_of(k.value))
+                if name in ("_withheld", "said.append") and "norms" in ast.unparse(tree)[:2000]:
+                    yield from (text for argument in node.args[2:] for text in texts_of(argument))
+                if name in ("NotAssessable", "UnreadableSeries"):
+                    texts = [node.args[0]] if node.args else []
+                    yield from (
+                        t for text in texts if isinstance(text, ast.JoinedStr) for t in texts_of(text)
+                    )
+
+
+def test_every_sentence_with_values_has_its_german():
+    found = set(details())
+    assert len(found) > 30
+    assert {text for text in found if in_german(text) is None} == set()
+
+
+def test_no_german_is_left_over():
+    source = "\n".join(text for tree in TREES for node in ast.walk(tree) if (text := skeleton(node)))
+    phrases = {re.sub(r"\{[^}]*\}", "1", english): english for english in (*SENTENCES, *PARTS)}
+    assert {english for bare, english in phrases.items() if bare.removeprefix("1: ") not in source} - {
+        "{feature} {value:n} (at most {limit:n})"
+    } == set()
+    assert {word for word in VALUES if word.replace(" ", "_") not in source and word not in source} == set()
+
+
+@pytest.mark.parametrize("english", [*SENTENCES, *PARTS])
+def test_both_languages_put_in_the_same_values(english):
+    german = {**SENTENCES, **PARTS}[english]
+    english_names, german_names = (
+        [name for _, name, _, _ in Formatter().parse(t) if name] for t in (english, german)
+    )
+    assert sorted(english_names) == sorted(german_names)
+
+
+@pytest.mark.parametrize(
+    ("english", "german"),
+    [
+        (
+            "Mean area left 1.2, right 30.1 cm2; expected 2 to 60.",
+            "Mittlere Fläche links 1,2, rechts 30,1 cm²; erwartet 2 bis 60.",
+        ),
+        ("Found: left, right.", "Gefunden: links, rechts."),
+        ("Found: nothing.", "Gefunden: nichts."),
+        (
+            "Muscle was found in 33% of the slices; at least 50% expected.",
+            "Muskel wurde in 33 % der Schichten gefunden; erwartet mindestens 50 %.",
+        ),
+        (
+            (
+                "Unlike any axial image of the back that was drawn well: soft loss 0.20 (at most 0.16), "
+                "shape distance 4.10 (at most 3.40)."
+            ),
+            (
+                "Anders als jedes gut gezeichnete axiale Bild des Rückens: unscharfer Rand 0,20 (höchstens "
+                "0,16), Abstand der Form 4,10 (höchstens 3,40)."
+            ),
+        ),
+        (
+            (
+                "Fat fraction of muscle 0.85, 0.84 (left, right; at most 0.3), of subcutaneous fat 0.25 "
+                "(at least 0.7). Water and fat are exchanged, or not on one scale."
+            ),
+            (
+                "Fettanteil im Muskel 0,85, 0,84 (links, rechts; höchstens 0,3), im Unterhautfett 0,25 "
+                "(mindestens 0,7). Wasser und Fett sind vertauscht oder nicht gleich skaliert."
+            ),
+        ),
+        (
+            (
+                "No reference table fits (fsf@1: made for another definition than two-class@2; x@2: not made "
+                "for the region cervical)."
+            ),
+            (
+                "Keine Referenztabelle passt (fsf@1: für eine andere Definition als two-class@2; x@2: nicht "
+                "für die Region zervikal)."
+            ),
+        ),
+        (
+            "Pixels of shape (1, 2, 3) do not fit a grid of (1, 2, 4).",
+            "Pixel der Form (1, 2, 3) passen nicht auf ein Gitter von (1, 2, 4).",
+        ),
+        (
+            "A contrast agent was given (SeriesDescription=T2. After KM).",
+            "Kontrastmittel wurde gegeben (SeriesDescription=T2. After KM).",
+        ),
+    ],
+)
+def test_a_sentence_keeps_its_values(english, german):
+    assert in_german(english) == german
+    assert GERMAN_WORDS.reason("any", english) == german
+    assert ENGLISH.reason("any", english) == english
+
+
+def test_what_is_not_known_is_not_half_told():
+    assert in_german("The sex (M or F) is not known. A sentence of tomorrow.") is None
+    assert GERMAN_WORDS.reason("plausible_area", "A sentence of tomorrow.").startswith(
+        "Der mittlere Querschnitt"
+    )
+    assert GERMAN_WORDS.reason("of_tomorrow", "A sentence of tomorrow.") == "A sentence of tomorrow."
+    assert GERMAN_WORDS.retold("A sentence of tomorrow.") is None
