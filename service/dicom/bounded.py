@@ -31,6 +31,9 @@ READING_BYTES: Final = 400
 LARGEST_HEADER_BYTES: Final = 96 * 2**20
 #: A deflated dataset that grows larger is refused: the most pixels that a volume may have, and a header.
 LARGEST_INFLATED_BYTES: Final = 2 * 2**28 + LARGEST_HEADER_BYTES
+#: Sequences within sequences: more is refused, whatever the recursion that Python happens to allow. Chosen by
+#: us: a report's content tree is the deepest that DICOM has, and Enhanced MR needs four.
+MOST_NESTED: Final = 64
 #: Inflated at once.
 PIECE_BYTES: Final = 256 * 1024
 
@@ -193,11 +196,14 @@ def _meta_before(file: BinaryIO) -> FileMetaDataset:
     return FileMetaDataset(read_dataset(BytesIO(raw), is_implicit_VR=False, is_little_endian=True))
 
 
-def unfold(dataset: Dataset, allowance: Allowance) -> None:
+def unfold(dataset: Dataset, allowance: Allowance, depth: int = 0) -> None:
     """Parse the standard sequences of a dataset now, within its allowance.
 
     The parser leaves sequences of known length as they are until they are asked for, and then knows no bound.
+    Raises ValueError where sequences are nested too deep.
     """
+    if depth > MOST_NESTED:
+        raise ValueError("sequences nested too deep")
     for tag in list(dataset.keys()):
         raw: object = dataset.get_item(tag)
         if isinstance(raw, RawDataElement) and raw.value and _is_sequence(raw):
@@ -210,7 +216,7 @@ def unfold(dataset: Dataset, allowance: Allowance) -> None:
         element: object = dataset.get_item(tag)
         if isinstance(element, DataElement) and element.VR == "SQ":
             for item in element.value:
-                unfold(item, allowance)
+                unfold(item, allowance, depth + 1)
 
 
 def _is_sequence(raw: RawDataElement) -> bool:

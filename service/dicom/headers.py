@@ -140,7 +140,7 @@ def _header_error(error: Exception, allowance: Allowance) -> Exception:
         return allowance.refusal()
     if isinstance(error, OSError) and error.errno is not None:
         return OSError(error.errno, "the disk")
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and not isinstance(error.__context__, RecursionError):
         # The parser's own, where a sequence has no end; those of the disk have a number.
         return UnreadableSeries("The file ends in the middle of its header.", reason="truncated")
     return UnreadableSeries("The DICOM header cannot be parsed.", reason="bad_header")

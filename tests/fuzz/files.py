@@ -9,7 +9,6 @@ import argparse
 import logging
 import os
 import random
-import resource
 import secrets
 import signal
 import struct
@@ -218,9 +217,14 @@ class Trial:
 
 
 def memory_mb() -> tuple[float, float]:
-    """Memory of this process now, and at its highest."""
-    now = int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return now / 2**20, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Memory of this process now, and at its highest (getrusage would give that of its parent, if larger)."""
+    lines = Path("/proc/self/status").read_text("ascii").splitlines()
+    sizes = {
+        name: int(rest.split()[0])
+        for name, _, rest in (line.partition(":") for line in lines)
+        if "kB" in rest
+    }
+    return sizes["VmRSS"] / 1024, sizes["VmHWM"] / 1024
 
 
 def main() -> None:

@@ -45,12 +45,12 @@ DCIODVFY_ALLOWED = ("Unrecognized defined term = <99MYOSCREEN>",)
 DCENTVFY_ALLOWED = ("Element=<AccessionNumber> IE <Series> versus <Study>",)
 
 
-@pytest.fixture(scope="module")
 def on(seg, stack):
     """A segmentation as a report cites it."""
     return [Segmented(seg=seg, stack=stack)]
 
 
+@pytest.fixture(scope="module")
 def withheld(made, tmp_path_factory):
     """The report of a finding without measures."""
     told = not_assessable(made.mask)
