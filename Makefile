@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 DATA ?= ../shared/data
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run demo test check format lint types imports unit integration acceptance soak fuzz bench train nnunet-parity norms-trials lock clean
+.PHONY: help setup run demo test check format lint types imports docs unit integration acceptance soak fuzz bench train nnunet-parity norms-trials lock clean
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ check: test-setup ## format, lint, types, import contracts, tests
 format: test-setup ## put the code into the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: test-setup ## write the pages that are made from the code: conformance statement, table of oddities
+	$(BIN)/python -m tests.make.conformance
+	$(BIN)/python -m tests.make.quirks
 
 unit: test-setup ## run the tests that touch memory only
 	$(BIN)/python -m pytest tests/unit

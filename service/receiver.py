@@ -18,9 +18,9 @@ from service.dicom.scp import Bounds, Listener, Receiver, Refused, Rejected
 from service.dicom.spool import Spool
 from service.errors import ConfigurationError
 from service.files import make_private_dir
-from service.pipeline import confirm, deliver, intake, rejections
+from service.pipeline import commit, confirm, deliver, intake, rejections, selftest
 from service.pipeline.presence import Presence
-from service.settings import Settings
+from service.settings import Peer, Settings
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,11 @@ def open_door(settings: Settings) -> Door:
             tls_port=settings.tls_port if keyring is not None else None,
             keyring=keyring,
             callers=CallerList(
-                callers(settings), ae_title=settings.ae_title, loopback=settings.loopback_may_send
+                callers(settings),
+                ae_title=settings.ae_title,
+                loopback=settings.loopback_may_send,
+                self_test=lambda: selftest.expected_study(sessions, now=datetime.now(UTC)),
+                own_address=settings.dicom_bind,
             ),
             spool=spool,
             listener=Listener(
@@ -93,6 +97,7 @@ def open_door(settings: Settings) -> Door:
                 on_refused=on_refused,
                 on_rejected=on_rejected,
                 on_report=reporter(settings, sessions) if _reports(settings) else None,
+                desk=commitment_desk(settings, sessions, spool),
             ),
             bounds=Bounds(
                 associations=settings.max_associations,
@@ -112,20 +117,11 @@ def open_door(settings: Settings) -> Door:
 
 def reporter(settings: Settings, sessions: Sessions) -> Callable[[reporting.Report], int]:
     """Takes in what peers report on storage commitments; a peer speaks for all names it has here."""
-    terms = deliver.Terms(
-        attempts=settings.delivery_attempts,
-        backoff=timedelta(seconds=settings.delivery_backoff_seconds),
-        backoff_max=timedelta(seconds=settings.delivery_backoff_max_seconds),
-        beat_seconds=settings.lease_seconds,
-    )
+    terms = _terms(settings)
 
     def on_report(report: reporting.Report) -> int:
         caller = report.caller
-        names = [
-            peer.name
-            for peer in settings.peer
-            if (peer.ae_title, peer.host) == (caller.ae_title, caller.host)
-        ]
+        names = [peer.name for peer in _namesakes(settings, caller)]
 
         def take(said: commitment.Report) -> bool:
             return confirm.take_report(sessions, names, said, terms=terms, now=datetime.now(UTC))
@@ -135,6 +131,39 @@ def reporter(settings: Settings, sessions: Sessions) -> Callable[[reporting.Repo
         )
 
     return on_report
+
+
+def _terms(settings: Settings) -> deliver.Terms:
+    """How patiently peers are spoken to."""
+    return deliver.Terms(
+        attempts=settings.delivery_attempts,
+        backoff=timedelta(seconds=settings.delivery_backoff_seconds),
+        backoff_max=timedelta(seconds=settings.delivery_backoff_max_seconds),
+        beat_seconds=settings.lease_seconds,
+    )
+
+
+def commitment_desk(settings: Settings, sessions: Sessions, spool: Spool) -> commit.Desk:
+    """Takes questions about storage commitment; a sender with several blocks asks by the first that may."""
+
+    def requester(caller: Caller) -> commit.Requester:
+        peer = next(peer for peer in _namesakes(settings, caller) if peer.commitment_scp)
+        return commit.Requester(
+            name=peer.name, answer_seconds=peer.answer_seconds, has_port=peer.port is not None
+        )
+
+    return commit.Desk(
+        sessions=sessions,
+        spool=spool,
+        terms=commit.Terms(delivery=_terms(settings)),
+        requester=requester,
+        clock=lambda: datetime.now(UTC),
+    )
+
+
+def _namesakes(settings: Settings, caller: Caller | Peer) -> list[Peer]:
+    """Every block of the settings with this AE title and address."""
+    return [peer for peer in settings.peer if (peer.ae_title, peer.host) == (caller.ae_title, caller.host)]
 
 
 def _reports(settings: Settings) -> bool:
@@ -151,6 +180,7 @@ def callers(settings: Settings) -> list[Caller]:
             host=peer.host,
             may_send=peer.may_send,
             may_report=peer.confirm == "commitment",
+            may_ask=any(each.commitment_scp for each in _namesakes(settings, peer)),
             unwanted=peer.unwanted,
             tls=peer.tls,
             tls_subject=peer.tls_subject,

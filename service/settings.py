@@ -9,6 +9,7 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -68,7 +69,8 @@ class Peer(BaseModel):
     sr_form: Literal["volumetric", "planar"] = "volumetric"
     #: Offer it deflated copies of the objects, and send these where it takes them.
     deflated: bool = False
-    release: Literal["automatic"] = "automatic"
+    #: After a review: it gets nothing of a result before a reviewer accepted it.
+    release: Literal["automatic", "after_review"] = "automatic"
     flags: bool = False
     language: Literal["en", "de"] = "en"
     #: Root of the peer's DICOMweb services: results go there by STOW-RS instead of to ``port``.
@@ -81,6 +83,8 @@ class Peer(BaseModel):
     ca_file: Path | None = None
     #: How the peer is asked afterwards whether it has what it was sent.
     confirm: Literal["none", "commitment", "query"] = "none"
+    #: Whether it may ask us for storage commitment of what it sent. Off, because we are no archive.
+    commitment_scp: bool = False
     #: Whether it is asked how many images a series has that it sends: by C-FIND, or QIDO-RS of ``stow_url``.
     count: Literal["none", "query"] = "none"
     #: Results on their way to it at a time.
@@ -96,7 +100,8 @@ class Peer(BaseModel):
 
     @model_validator(mode="after")
     def _a_sender_by_tls_is_bound(self) -> Self:
-        if self.tls and (self.may_send or self.confirm == "commitment") and not self.tls_subject:
+        calls = self.may_send or self.confirm == "commitment" or self.commitment_scp
+        if self.tls and calls and not self.tls_subject:
             raise ValueError(f"peer {self.name!r} may call by TLS but has no tls_subject")
         if self.tls_subject and not self.tls:
             raise ValueError(f"peer {self.name!r} has a tls_subject but not tls = true")
@@ -124,6 +129,58 @@ class Peer(BaseModel):
             raise ValueError(f"peer {self.name!r} has a port and a stow_url: write two peers")
         if self.confirm == "commitment" and self.port is None:
             raise ValueError(f"peer {self.name!r} cannot be asked for a storage commitment without a port")
+        return self
+
+
+MailBox = Annotated[str, Field(pattern=r"^[^\s@<>,;:\"]+@[^\s@<>,;:\"]+$", max_length=254)]
+
+
+class Notify(BaseModel):
+    """Somebody who is told of trouble, by e-mail or by a program that listens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
+    language: Literal["en", "de"] = "en"
+    #: From which severity on.
+    least: Literal["warning", "critical"] = "warning"
+    #: Trouble that passes within this time is not told.
+    after_seconds: float = Field(default=120.0, ge=0, le=86400)
+    #: When a daily report is sent, as HH:MM in UTC; absent: none.
+    digest: str | None = Field(default=None, pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    #: Root of the dashboard, for a link in the messages.
+    link: WebUrl | None = None
+    mail_to: tuple[MailBox, ...] = ()
+    mail_from: MailBox | None = None
+    smtp_host: str | None = Field(default=None, min_length=1)
+    smtp_port: Port = 587
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_user: str = ""
+    smtp_password_file: Path | None = None
+    webhook_url: WebUrl | None = None
+    #: File with the secret that signs.
+    webhook_secret_file: Path | None = None
+    #: Certificates that are trusted instead of those of the system.
+    ca_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        mail = (bool(self.mail_to), self.mail_from is not None, self.smtp_host is not None)
+        hook = (self.webhook_url is not None, self.webhook_secret_file is not None)
+        if any(mail) == any(hook) or (any(mail) and not all(mail)) or (any(hook) and not all(hook)):
+            ways = "mail_to, mail_from and smtp_host, or webhook_url and webhook_secret_file"
+            raise ValueError(f"{self.name!r} needs {ways}")
+        return self
+
+    @model_validator(mode="after")
+    def _secrets_are_not_sent_in_the_open(self) -> Self:
+        if bool(self.smtp_user) != (self.smtp_password_file is not None):
+            raise ValueError("smtp_user and smtp_password_file belong together")
+        if self.smtp_user and self.smtp_security == "none":
+            raise ValueError("a password is not sent without TLS: smtp_security")
+        host = urlsplit(self.webhook_url or "https:").hostname
+        if str(self.webhook_url or "").startswith("http:") and host not in ("127.0.0.1", "localhost", "::1"):
+            raise ValueError("webhook_url must be https:// unless it is on this machine")
         return self
 
 
@@ -246,7 +303,11 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
+    #: When the self-test runs by itself, as HH:MM in UTC; absent: never.
+    self_test_at: str | None = Field(default=None, pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+
     peer: tuple[Peer, ...] = ()
+    notify: tuple[Notify, ...] = ()
 
     @field_validator("norms", "execution_providers", "trusted_proxies", mode="before")
     @classmethod
@@ -261,6 +322,9 @@ class Settings(BaseSettings):
         names = [peer.name for peer in self.peer]
         if len(set(names)) != len(names):
             raise ValueError("two peers have the same name")
+        told = [each.name for each in self.notify]
+        if len(set(told)) != len(told):
+            raise ValueError("two recipients of notifications have the same name")
         return self
 
     @model_validator(mode="after")
@@ -321,6 +385,8 @@ class Settings(BaseSettings):
             self.http_tls_key,
             self.http_tls_key_password_file,
             *(peer.authorization_file for peer in self.peer),
+            *(each.smtp_password_file for each in self.notify),
+            *(each.webhook_secret_file for each in self.notify),
         )
         return tuple(path for path in named if path is not None)
 

@@ -16,7 +16,6 @@ from service.dicom.pdf import write_pdf
 from service.dicom.phantom import paraspinal_phantom
 from service.dicom.seg import write_seg
 from service.dicom.series import read_volume, scan
-from service.dicom.sr import write_sr
 from service.dicom.synthesis import write_phantom
 from service.pictures.overlay import make_panels
 from service.pictures.pages import draw_charts, report_pdf
@@ -44,7 +43,7 @@ def objects(scratch: Path, repeats: int) -> dict[str, float]:
     picture = summary_image(told, results.BANNER, panels)
     capture = write_capture(stack, picture, **usual, path=paths["sc"])
     cited = {"segs": [Segmented(seg=seg, stack=stack)], "others": [capture], **usual}
-    sr = write_sr(stack, told, **cited, path=paths["sr"])
+    sr = results.write_sr(stack, told, **cited, path=paths["sr"])
 
     def document() -> None:
         pages = report_pdf(told, results.BANNER, panels, charts=draw_charts(told, {}))
@@ -57,11 +56,11 @@ def objects(scratch: Path, repeats: int) -> dict[str, float]:
         write_seg(stack, mask, **drawing, path=paths["map"], encoding="labelmap", compressed=True)
 
     def planar() -> None:
-        write_sr(stack, told, **cited, path=paths["planar"], form="planar", mask=mask)
+        results.write_sr(stack, told, **cited, path=paths["planar"], form="planar", mask=mask)
 
     jobs: dict[str, Callable[[], object]] = {
         "seg": lambda: write_seg(stack, mask, **drawing, path=paths["seg"]),
-        "sr": lambda: write_sr(stack, told, **cited, path=paths["sr"]),
+        "sr": lambda: results.write_sr(stack, told, **cited, path=paths["sr"]),
         "capture": drawn_capture,
         "pdf": document,
         "label_map": label_map,

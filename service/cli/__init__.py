@@ -17,6 +17,8 @@ from service.errors import ServiceError
 FAILED = 1
 #: What the command line library ends with when the arguments are wrong.
 WRONG_USAGE = 2
+#: Commands whose exit status is read by a program that has a meaning of its own for ``FAILED``.
+WRONG_USAGE_OF = {"check": 3}
 #: Where each command lives.
 COMMANDS = {
     **dict.fromkeys(("serve", "receive", "work", "web"), "doors"),
@@ -31,10 +33,19 @@ COMMANDS = {
     "analyse": "analyse",
     "rules": "rules",
     "optout": "optout",
+    "privacy": "privacy",
     "ingest": "ingest",
+    "backfill": "backfill",
     "demo": "demo",
     "doctor": "doctor",
+    "check": "check",
+    "selftest": "selftest",
+    "notify": "notify",
 }
+
+
+class Verdict(SystemExit):
+    """The exit status that a command ends with on purpose, whatever it means elsewhere."""
 
 
 def build_app(command: str | None = None) -> typer.Typer:
@@ -63,10 +74,13 @@ def _nothing() -> None:
 def main() -> None:
     """Run one command; what goes wrong on purpose is told in a line, without a stack trace."""
     logs.setup(style="text", level="WARNING")
+    command = sys.argv[1] if len(sys.argv) > 1 else None
     try:
-        build_app(sys.argv[1] if len(sys.argv) > 1 else None)()
+        build_app(command)()
+    except Verdict:
+        raise
     except SystemExit as ended:
-        sys.exit(FAILED if ended.code == WRONG_USAGE else ended.code)
+        sys.exit(WRONG_USAGE_OF.get(str(command), FAILED) if ended.code == WRONG_USAGE else ended.code)
     except ServiceError as error:
         typer.echo(f"myoscreen: {error.reason.text} [{error.reason.code}]", err=True)
         sys.exit(FAILED)

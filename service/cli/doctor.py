@@ -1,132 +1,75 @@
-"""`myoscreen doctor`: look at every part of this installation and say what is wrong with it."""
+"""`myoscreen doctor`: look at every part of this installation, and say what is wrong, why, and what to do."""
 
-import shutil
-import socket
-from collections.abc import Callable, Iterator
-from functools import partial
-from urllib.parse import urlsplit
+import json
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
-from service import files
-from service.cli.workshops import recipe_from
-from service.db import optouts
-from service.db.session import make_sessions, reading, require_current
-from service.dicom import scu, tls
-from service.errors import ConfigurationError, ServiceError
-from service.settings import Peer, Settings, load
-from service.worker.choosing import rules_from
+import service
+from service.cli import Verdict
+from service.cli.looks import Looked, examine
+from service.core.language import Language
+from service.core.trouble import Severity, worst
+from service.core.trouble_words import SEVERITIES, tell
+from service.settings import load
 
-Check = tuple[str, Callable[[], str]]
-BROKER_SECONDS = 3.0
-#: Where Redis listens when the URL names no port.
-REDIS_PORT = 6379
+#: Exit status by the worst that was found.
+STATUS = {None: 0, Severity.NOTE: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
 
 
-def doctor() -> None:
-    """Check settings, folders, database, network, norms, broker and peers; status 1 if anything is wrong."""
-    settings = load()
-    faults = 0
-    for warning in _open_secrets(settings):
-        typer.echo(f"warn  {warning}")
-    for name, look in _checks(settings):
-        try:
-            typer.echo(f"ok    {name}: {look()}")
-        except (ServiceError, OSError) as error:
-            faults += 1
-            text = error.reason.text if isinstance(error, ServiceError) else error.strerror or str(error)
-            typer.echo(f"fault {name}: {text}")
-    if faults:
-        raise typer.Exit(1)
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON.")] = False,
+    german: Annotated[bool, typer.Option("--german", help="Auf Deutsch.")] = False,
+) -> None:
+    """Look whether this installation is in order: status 0 if so, 1 with warnings, 2 if it is broken."""
+    language: Language = "de" if german else "en"
+    found = list(examine(load()))
+    if as_json:
+        typer.echo(json.dumps(_plain(found, language), ensure_ascii=False, indent=2))
+    else:
+        for looked in found:
+            _print(looked, language)
+    raise Verdict(STATUS[_worst(found)])
 
 
-def _checks(settings: Settings) -> Iterator[Check]:
-    yield "home", lambda: _home(settings)
-    yield "disk", lambda: _disk(settings)
-    yield "database", lambda: _database(settings)
-    yield "network and norms", lambda: _workshop(settings)
-    yield "rules", lambda: rules_from(settings).reference
-    yield "opt-out list", lambda: _opt_outs(settings)
-    yield "broker", lambda: _broker(settings)
-    if settings.tls_files is not None:
-        yield "DICOM TLS", lambda: _dicom_tls(settings)
-    for peer in settings.peer:
-        if peer.port is not None:
-            yield f"peer {peer.name}", partial(_echo, peer, settings)
+def _worst(found: Sequence[Looked]) -> Severity | None:
+    return worst(tuple(trouble for looked in found for trouble in looked.troubles))
 
 
-def _opt_outs(settings: Settings) -> str:
-    """The list, and that its key is there."""
-    require_current(settings.resolved_database_url)
-    with reading(make_sessions(settings.resolved_database_url)) as session:
-        optouts.lists_any(session, settings.home, [("doctor", "")])
-        return f"{len(optouts.lines(session))} lines"
+def _print(looked: Looked, language: Language) -> None:
+    """One line where all is well, else three for each trouble."""
+    if not looked.troubles:
+        typer.echo(f"ok        {looked.name}: {looked.said}")
+    for trouble in looked.troubles:
+        told = tell(trouble, language)
+        typer.echo(f"{SEVERITIES[language][trouble.severity]:<9} {looked.name}: {told.what}")
+        typer.echo(f"          {told.why}")
+        typer.echo(f"          -> {told.remedy}")
 
 
-def _echo(peer: Peer, settings: Settings) -> str:
-    address = scu.Address(
-        host=peer.host,
-        port=peer.port or 0,
-        ae_title=peer.ae_title,
-        calling_ae=settings.ae_title,
-        tls=tls.outgoing(settings.tls_files, tls=peer.tls, subjects=peer.tls_subject),
-    )
-    return f"answered in {scu.echo(address) * 1000:.0f} ms"
-
-
-def _open_secrets(settings: Settings) -> Iterator[str]:
-    """Secret files that others on this machine may read."""
-    for path in settings.secret_files:
-        # In a container, where compose puts its secrets, there is no other account.
-        if not path.is_relative_to("/run/secrets") and files.is_open_to_others(path):
-            yield f"secret file: {path} can be read by everybody on this machine; chmod 0600 {path}"
-
-
-def _dicom_tls(settings: Settings) -> str:
-    state = tls.keyring(tls.TlsFiles(**(settings.tls_files or {}))).state()
-    if state["problem"] is not None:
-        raise ConfigurationError(f"Our certificate would be refused: {state['problem']}.")
-    return f"port {settings.tls_port}, certificate valid until {state['valid_until']}"
-
-
-def _home(settings: Settings) -> str:
-    files.make_private_dir(settings.home)
-    probe = settings.home / ".doctor"
-    files.write_atomically(probe, b"")
-    probe.unlink()
-    return f"{settings.home} can be written"
-
-
-def _disk(settings: Settings) -> str:
-    free_mb = shutil.disk_usage(settings.home).free // 2**20
-    if free_mb < settings.spool_min_free_mb:
-        raise ConfigurationError(
-            f"{free_mb} MB free, images are refused below {settings.spool_min_free_mb} MB."
-        )
-    return f"{free_mb} MB free"
-
-
-def _database(settings: Settings) -> str:
-    require_current(settings.resolved_database_url)
-    return "at the revision of this program"
-
-
-def _workshop(settings: Settings) -> str:
-    workshop = recipe_from(settings)()
-    card, segmenter = workshop.card, workshop.segmenter
-    norms = ", ".join(table.reference for table in workshop.norms) or "none"
-    policy = workshop.policy.reference
-    runs = f"{segmenter.provider} in {segmenter.precision}"
-    return f"{card.name}@{card.version} on {runs}, norms {norms}, policy {policy}"
-
-
-def _broker(settings: Settings) -> str:
-    if settings.embedded_broker:
-        return "inside the worker process"
-    place = urlsplit(settings.resolved_broker_url)
-    where = (place.hostname or "localhost", place.port or REDIS_PORT)
-    socket.create_connection(where, BROKER_SECONDS).close()
-    return "reachable"
+def _plain(found: Sequence[Looked], language: Language) -> dict[str, object]:
+    """The same, ready for JSON."""
+    return {
+        "version": service.__version__,
+        "state": _worst(found) or "ok",
+        "checks": [
+            {
+                "name": looked.name,
+                "said": looked.said,
+                "troubles": [
+                    {
+                        "code": trouble.code,
+                        "severity": trouble.severity,
+                        "about": trouble.about,
+                        **vars(tell(trouble, language)),
+                    }
+                    for trouble in looked.troubles
+                ],
+            }
+            for looked in found
+        ],
+    }
 
 
 def add_to(app: typer.Typer) -> None:

@@ -26,7 +26,7 @@ TAB = "\t"
 @optout_app.command()
 def add(reason: Reason = "") -> None:
     """Put patients on the list: one patient ID a line on standard input, a tab and the issuer behind it."""
-    _put_on(_identities(sys.stdin.read()), reason)
+    _put_on(_given(), reason)
 
 
 @optout_app.command("import")
@@ -35,7 +35,7 @@ def import_file(
     reason: Reason = "",
 ) -> None:
     """Put the patients of a file on the list."""
-    _put_on(_identities(file.read_text("utf-8-sig")), reason)
+    _put_on(_identities(file.read_bytes()), reason)
 
 
 @optout_app.command()
@@ -45,7 +45,7 @@ def remove() -> None:
     with _sessions(settings).begin() as session:
         found = [
             optouts.remove(session, settings.home, identity, actor=ACTOR, now=datetime.now(UTC))
-            for identity in _identities(sys.stdin.read())
+            for identity in _given()
         ]
     typer.echo(f"{sum(found)} removed, {len(found) - sum(found)} were not on the list")
     if not all(found):
@@ -74,8 +74,22 @@ def _put_on(identities: Iterator[optouts.Identity], reason: str) -> None:
     typer.echo(f"{sum(new)} added, {len(new) - sum(new)} were on the list already")
 
 
-def _identities(text: str) -> Iterator[optouts.Identity]:
-    """Patient ID and issuer of each line that is not empty."""
+def _given() -> Iterator[optouts.Identity]:
+    """Who stands on standard input."""
+    return _identities(sys.stdin.buffer.read())
+
+
+def _identities(raw: bytes) -> Iterator[optouts.Identity]:
+    """Patient ID and issuer of each line that is not empty; raises InvalidRequest where it is no UTF-8.
+
+    Read by another encoding, IDs would be those of nobody, and who is meant would be measured.
+    """
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise InvalidRequest("Patient IDs are read as UTF-8, and this is none.", reason="not_utf8")
     for line in text.splitlines():
         if line.strip():
             patient_id, _, issuer = line.partition(TAB)

@@ -1,6 +1,6 @@
 """Users and API keys, from the command line."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -16,7 +16,7 @@ user_app = typer.Typer(no_args_is_help=True, help="People who may log in.")
 key_app = typer.Typer(no_args_is_help=True, help="API keys for programs.")
 Name = Annotated[str, typer.Argument(help="Name of the user or key.")]
 RoleName = Annotated[
-    str, typer.Option("--role", help="viewer, operator, admin or auditor; for a key also sender.")
+    str, typer.Option("--role", help="viewer, reviewer, operator, admin or auditor; for a key also sender.")
 ]
 
 
@@ -64,10 +64,20 @@ def reset_password(name: Name) -> None:
 
 
 @key_app.command("add")
-def add_key(name: Name, role: RoleName = "viewer") -> None:
+def add_key(
+    name: Name,
+    role: RoleName = "viewer",
+    days: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=3650, help="How long it lives; until it is revoked, if not given."),
+    ] = None,
+) -> None:
     """Make an API key and print it, this once."""
+    lifetime = None if days is None else timedelta(days=days)
     with _sessions().begin() as session:
-        key = people.add_key(session, name=name, role=role, now=datetime.now(UTC), actor=ACTOR)
+        key = people.add_key(
+            session, name=name, role=role, now=datetime.now(UTC), actor=ACTOR, lifetime=lifetime
+        )
     typer.echo(key)
 
 
@@ -76,7 +86,8 @@ def list_keys() -> None:
     """List the API keys."""
     with reading(_sessions()) as session:
         for key in people.list_keys(session):
-            typer.echo(f"{key.name}\t{key.role}\t{'revoked' if key.revoked_at else ''}".rstrip())
+            until = f"until {key.expires_at:%Y-%m-%d %H:%M} UTC" if key.expires_at else ""
+            typer.echo(f"{key.name}\t{key.role}\t{'revoked' if key.revoked_at else until}".rstrip())
 
 
 @key_app.command("revoke")

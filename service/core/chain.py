@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 #: What stands before the first line.
 GENESIS: Final = "0" * 64
 
-Kind = Literal["changed", "missing", "cut", "other_head", "forged_head"]
+Kind = Literal["changed", "missing", "cut", "other_head", "forged_head", "no_head"]
 #: What each fault says to a person.
 EXPLAINED: Final[dict[Kind, str]] = {
     "changed": "the line is not what was sealed: it was changed, put in, or another took its place",
@@ -24,6 +24,7 @@ EXPLAINED: Final[dict[Kind, str]] = {
     "cut": "a signed head counts more lines than there are: the end was cut off",
     "other_head": "the hash here is not that of the signed head: lines were sealed anew",
     "forged_head": "the signature of a head does not fit its content",
+    "no_head": "a head was due here and is not there: heads were taken away, or could not be written",
 }
 
 
@@ -64,9 +65,14 @@ class Verdict:
     #: Lines that were looked at.
     lines: int
     last_hash: str
-    #: Lines up to the last head with a true signature.
-    anchored: int
+    #: The head that counts the most lines, of those with a true signature.
+    last_head: Head | None
     faults: tuple[Fault, ...]
+
+    @property
+    def anchored(self) -> int:
+        """Lines up to the last head with a true signature."""
+        return 0 if self.last_head is None else self.last_head.count
 
 
 def link_hash(previous: str, number: int, content: Mapping[str, Any]) -> str:
@@ -79,13 +85,18 @@ def signed_head(*, at: str, count: int, last_hash: str, key: bytes) -> Head:
     return Head(at=at, count=count, hash=last_hash, signature=_signature(at, count, last_hash, key))
 
 
-def verify(links: Iterable[Link], heads: Sequence[Head], key: bytes) -> Verdict:
-    """Look at every line, in the order of their numbers, and at every head.
+def verify(links: Iterable[Link], heads: Sequence[Head], keys: Sequence[bytes]) -> Verdict:
+    """Look at every line, in the order of their numbers, and at every head, signed with any of the keys.
 
     After a fault the chain is followed from what stands there, so that one changed line is one fault.
     """
-    true = [head for head in heads if _is_true(head, key)]
-    faults = [Fault(kind="forged_head", number=head.count) for head in heads if head not in true]
+    true: list[Head] = []
+    faults: list[Fault] = []
+    for head in heads:
+        if any(_is_true(head, key) for key in keys):
+            true.append(head)
+        else:
+            faults.append(Fault(kind="forged_head", number=head.count))
     wanted: dict[int, set[str]] = {}
     for head in true:
         wanted.setdefault(head.count, set()).add(head.hash)
@@ -104,7 +115,7 @@ def verify(links: Iterable[Link], heads: Sequence[Head], key: bytes) -> Verdict:
     return Verdict(
         lines=lines,
         last_hash=previous,
-        anchored=max((head.count for head in true), default=0),
+        last_head=max(true, key=lambda head: head.count, default=None),
         faults=tuple(faults),
     )
 

@@ -6,6 +6,7 @@ fat fraction, no pair only a weaker method.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -41,10 +42,10 @@ def find_input_sets(stacks: Sequence[P]) -> tuple[InputSet[P], ...]:
 
     In the order of the stacks; a pair stands where its water image does, stations where the first does.
     """
-    return compose(_pairs_and_others(stacks))
+    return compose(pair_up(stacks))
 
 
-def _pairs_and_others(stacks: Sequence[P]) -> tuple[InputSet[P], ...]:
+def pair_up(stacks: Sequence[P]) -> tuple[InputSet[P], ...]:
     """Every stack in one input set, each station by itself."""
     waters = [stack for stack in stacks if is_usable(stack.facts) and stack.facts.contrast == "water"]
     fats = [stack for stack in stacks if is_usable(stack.facts) and stack.facts.contrast == "fat"]
@@ -66,6 +67,14 @@ def pair_of(water: P, fat: P) -> InputSet[P]:
     """The input set of a water and a fat image that belong together."""
     related = relation(water, fat)
     return alone((water, fat), evidence="" if related is None else related[1])
+
+
+def set_again(stacks: tuple[tuple[Role, P], ...]) -> InputSet[P]:
+    """The input set of stacks whose roles were found before, with why its water and fat belong together."""
+    found = InputSet(stacks=stacks)
+    pairs = [pair_of(each.first, each.fat) for each in found.stations if each.fat is not None]
+    evidence = dict.fromkeys(pair.evidence for pair in pairs if pair.evidence)
+    return replace(found, evidence="; ".join(evidence))
 
 
 def is_lonely(found: InputSet[P]) -> bool:

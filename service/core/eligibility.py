@@ -84,8 +84,11 @@ def _wrong_modality(facts: StackFacts, use: IntendedUse) -> Reason | None:
 
 
 def _wrong_sop_class(facts: StackFacts) -> Reason | None:
-    """A screenshot or a converted image may call itself MR; its values are not those of the scanner."""
-    if facts.sop_class_uid in MR_IMAGE_CLASSES:
+    """A screenshot or a converted image may call itself MR; its values are not those of the scanner.
+
+    A NIfTI file has no such class; whoever hands it in answers for what it is.
+    """
+    if facts.sop_class_uid in MR_IMAGE_CLASSES or facts.nifti is not None:
         return None
     return Reason(
         "wrong_sop_class", f"The SOP class {facts.sop_class_uid or '(missing)'} is not one of MR images."
@@ -165,7 +168,8 @@ def _wrong_region(facts: StackFacts, use: IntendedUse) -> Reason | None:
 
 
 def _no_frame_of_reference(facts: StackFacts) -> Reason | None:
-    if facts.frame_of_reference_uid:
+    # The mask of a NIfTI file is one in the same space.
+    if facts.frame_of_reference_uid or facts.nifti is not None:
         return None
     return Reason(
         "no_frame_of_reference",

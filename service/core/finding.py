@@ -36,8 +36,12 @@ class SeriesInput:
     """One stack that went in, in its role."""
 
     role: str
-    series_uid: str
+    #: None for a NIfTI file that names none.
+    series_uid: str | None
     stack: int
+    #: Name and SHA-256 of a NIfTI file; None for DICOM.
+    file: str | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +61,9 @@ class StationSection:
 class SeriesSection:
     """The stack that was analysed; of several stations what they are together."""
 
-    study_uid: str
-    series_uid: str
+    #: Both None for a NIfTI file that names none.
+    study_uid: str | None
+    series_uid: str | None
     inputs: tuple[SeriesInput, ...]
     plane: Plane
     contrast: Contrast
@@ -237,7 +242,8 @@ class Output:
     """One object that was made from this finding."""
 
     kind: str
-    sop_instance_uid: str
+    #: None for a file that is no DICOM object.
+    sop_instance_uid: str | None
     #: File name within the result folder.
     path: str
 

@@ -38,7 +38,7 @@ GERMAN: Final[dict[str, str]] = {
     "It has a definition of its own and is compared neither with reference tables, nor with earlier studies, "
     "because its vertebral level is not known.": (
         "Ein Schichtblock auf einer Höhe: Flächen in der Schichtebene und Flächenanteile, kein Volumen. "
-        "Er hat eine eigene Definition und wird weder mit Referenztabellen noch mit früheren Studien "
+        "Er hat eine eigene Definition und wird weder mit Referenztabellen noch mit früheren Untersuchungen "
         "verglichen, weil seine Wirbelhöhe nicht bekannt ist."
     ),
     "block": "Block",
@@ -107,8 +107,8 @@ GERMAN: Final[dict[str, str]] = {
         "{failed} von {count} Qualitätsprüfungen nicht bestanden: {names}"
     ),
     " [{low} to {high}]": " [{low} bis {high}]",
-    "Against the study {days} days earlier:": "Gegenüber der Studie {days} Tage zuvor:",
-    "{measure} {then} to {now} {unit} ({moved})": "{measure} {then} auf {now} {unit} ({moved})",
+    "Against the study {days} days earlier:": "Gegenüber der Untersuchung {days} Tage zuvor:",
+    "{measure} {then} to {now} {unit} ({moved})": "{measure} von {then} auf {now} {unit} ({moved})",
     "more than the smallest detectable change by simulated repeats": (
         "mehr als die kleinste nachweisbare Änderung nach simulierten Wiederholungen"
     ),
@@ -162,7 +162,9 @@ GERMAN: Final[dict[str, str]] = {
     "Reference tables {norms}; policy {policy}; software {software}": (
         "Referenztabellen {norms}; Regelwerk {policy}; Software {software}"
     ),
+    "5th, 50th and 95th percentile by age": "5., 50. und 95. Perzentil nach Alter",
     "Series {series}": "Serien {series}",
+    "Files {files}": "Dateien {files}",
     "Slice {number} of {count}, {height} mm from the caudal end": (
         "Schicht {number} von {count}, {height} mm vom kaudalen Ende"
     ),
@@ -229,8 +231,13 @@ GERMAN: Final[dict[str, str]] = {
     "Definition {id} {version}; fat method {method}; boundary rule: {rule}.": (
         "Definition {id} {version}; Fettmethode {method}; Grenzregel: {rule}."
     ),
-    "Network {name} {version}, sha256 {sha256}; software {software}; policy {policy}.": (
-        "Netz {name} {version}, sha256 {sha256}; Software {software}; Regelwerk {policy}."
+    "Network {name} {version} ({provider}, {precision}), sha256 {sha256}; "
+    "software {software}; policy {policy}.": (
+        "Netz {name} {version} ({provider}, {precision}), sha256 {sha256}; Software {software}; "
+        "Regelwerk {policy}."
+    ),
+    "Measured by {measured_by}; scores, flags and change over time were computed anew by {software}.": (
+        "Gemessen von {measured_by}; Vergleiche, Hinweise und Verlauf wurden von {software} neu berechnet."
     ),
     "Sex {sex}: L {l}, M {m}, S {s}.": "Geschlecht {sex}: L {l}, M {m}, S {s}.",
     "Compared after adjustment for height or scanner: {value}.": (
@@ -259,14 +266,17 @@ GERMAN: Final[dict[str, str]] = {
     "check:water_fat_swap": "Wasser und Fett nicht vertauscht",
     "check:stations": "Stationen",
     "check:dixon_pair": "Dixon-Paar",
+    "check:nifti": "aus NIfTI",
     "check:age_agrees": "Alter stimmig",
+    "check:identity_agrees": "Identität stimmig",
     "reason:station_missing_between": "Eine Station zwischen anderen konnte nicht gemessen werden.",
     "reason:stations": "Nicht alle Stationen wurden gemessen.",
     "reason:ambiguous_stations": (
         "Benachbarte Bildstapel zeigen dieselbe Stelle oder nennen verschiedene Regionen; sie wurden nicht "
         "zusammengesetzt."
     ),
-    "reason:age_agrees": "PatientAge und das Alter nach den Daten widersprechen sich.",
+    "reason:age_agrees": "PatientAge und das Alter nach den Datumsangaben widersprechen sich.",
+    "reason:identity_agrees": "Die Bilder der Studie nennen nicht dieselbe Person.",
     "check:post_contrast": "ohne Kontrastmittel, oder es stört nicht",
     "check:enough_signal": "genug Signal",
     "check:no_signal_void": "keine Signalauslöschung",
@@ -280,7 +290,7 @@ GERMAN: Final[dict[str, str]] = {
     ),
     "reason:plausible_symmetry": "Eine Seite ist mehr als doppelt so groß wie die andere.",
     "reason:slices_with_muscle": "Muskel wurde in zu wenigen Schichten gefunden.",
-    "reason:sides_by_patient_coordinates": "Links liegt nicht links von rechts.",
+    "reason:sides_by_patient_coordinates": "Die linke Seite liegt nicht links von der rechten.",
     "reason:inside_field_of_view": "Der Muskel ist vom Bildrand abgeschnitten.",
     "reason:mirror_agreement": "Das Netz widerspricht sich auf dem Spiegelbild.",
     "reason:water_fat_swap": "Im Dixon-Paar ist Fett nicht Fett oder Muskel nicht Wasser.",
@@ -291,12 +301,18 @@ GERMAN: Final[dict[str, str]] = {
     "reason:predicted_dice": "Die vorhergesagte Überlappung der Zeichnung liegt unter der Schwelle.",
     "reason:no_fat_reference": "Unterhautfett, das klar heller als Muskel ist, wurde nicht gefunden.",
     "reason:unknown_fat_method": "Die Fettmethode der Karte ist diesem Programm unbekannt.",
-    "reason:no_images": "Hier sind keine DICOM-Bilder.",
+    "reason:no_images": "Hier sind keine Bilder in DICOM oder NIfTI.",
     "reason:no_stack": "Die Bilder bilden keinen Schichtstapel.",
     "reason:unreadable_series": "Die Kopfdaten der Bilder sind nicht zu verstehen.",
     "reason:io_error": "Die Datei konnte nicht gelesen werden.",
     "reason:empty_file": "Die Datei ist leer.",
     "reason:not_dicom": "Die Datei ist kein DICOM.",
+    "reason:not_nifti": "Die Datei ist kein NIfTI.",
+    "reason:unsupported_nifti": "NIfTI-2 und NIfTI in zwei Dateien werden nicht gelesen.",
+    "reason:several_volumes": "Die Datei enthält mehrere Volumen.",
+    "reason:standard_space": "Die Voxel liegen im Raum einer Vorlage, nicht des Patienten.",
+    "reason:conflicting_orientation": "Die Datei sagt zweierlei über die Lage ihrer Voxel.",
+    "reason:bad_sidecar": "Die JSON-Datei neben der NIfTI-Datei ist nicht zu verstehen.",
     "reason:truncated": "Die Datei endet mitten in ihren Kopfdaten.",
     "reason:bad_header": "Die Kopfdaten sind nicht lesbar.",
     "reason:no_identity": "Eine nötige UID fehlt.",
@@ -308,6 +324,7 @@ GERMAN: Final[dict[str, str]] = {
     "reason:too_large": "Bildmatrix oder Stapel sind zu groß.",
     "reason:no_geometry": "Lage, Orientierung oder Pixelabstand fehlen.",
     "reason:bad_geometry": "Lage, Orientierung oder Pixelabstand ergeben keinen Sinn.",
+    "reason:sheared": "Die Achsen stehen nicht senkrecht aufeinander.",
     "reason:bad_spacing": "Der Pixelabstand ist nicht positiv.",
     "reason:bad_frame_count": "Die Zahl der Bilder weicht von der Beschreibung ab.",
     "reason:no_positions": "Der Stapel hat keine Schichtlagen.",

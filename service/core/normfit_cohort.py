@@ -24,7 +24,7 @@ COVERAGE_TOLERANCE: Final = 0.1
 #: Share of values at zero up to which they are left out; the method knows none. Chosen by us.
 MOST_ZEROS: Final = 0.01
 #: Checks that say something of the images and nothing against the measure.
-NOTES: Final = frozenset({"dixon_pair"})
+NOTES: Final = frozenset({"dixon_pair", "nifti"})
 #: How the scanner of the bundled phantom is called: nobody is compared with drawn images.
 PHANTOM_SCANNER: Final = "MYOSCREEN "
 #: What one table must have one of, and the option that chooses.

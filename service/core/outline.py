@@ -19,11 +19,20 @@ def outlines(inside: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     if not rows.size:
         return ()
-    # Most of an image is outside; only the part with the area is walked over.
-    ways = _ways(np.pad(inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1))
-    corner = np.array([rows[0], columns[0]], dtype=np.float64)
-    starts = sorted(vertex for vertex, directions in ways.items() if 0 in directions)
-    return tuple(corner + _follow(ways, start) for start in starts if 0 in ways[start])
+    # Most of an image is outside; only the part with the area is looked at.
+    leaving = _leaving(inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    edges = np.flatnonzero(leaving)
+    following, turning = _following(leaving, edges)
+    order, lengths = _walk(following, starts=int(np.count_nonzero(leaving[0])))
+    # An edge begins at a corner where the one before it turns.
+    cornered = np.zeros_like(turning)
+    cornered[following] = turning
+    kept = order[cornered[order]]
+    _, down, right = np.unravel_index(edges[kept], leaving.shape)
+    corners = np.column_stack([down + rows[0], right + columns[0]]).astype(np.float64)
+    line_of_edge = np.repeat(np.arange(len(lengths)), lengths)
+    ends = np.cumsum(np.bincount(line_of_edge[cornered[order]]))
+    return tuple(np.split(corners, ends[:-1]))
 
 
 def largest_outline(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -45,7 +54,9 @@ def joined(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[n
 def enclosed(corners: NDArray[np.float64]) -> float:
     """Area within a closed line in pixels, negative for a hole (shoelace formula)."""
     rows, columns = corners.T
-    return float(np.sum(columns * np.roll(rows, -1) - np.roll(columns, -1) * rows)) / 2.0
+    along = columns[:-1] @ rows[1:] + columns[-1] * rows[0]
+    against = columns[1:] @ rows[:-1] + columns[0] * rows[-1]
+    return float(along - against) / 2.0
 
 
 def representative_slice(labels: NDArray[np.uint8]) -> int:
@@ -63,43 +74,55 @@ def representative_slice(labels: NDArray[np.uint8]) -> int:
     return int(candidates[np.abs(candidates - middle).argmin()])
 
 
-def _ways(padded: NDArray[np.bool_]) -> dict[tuple[int, int], set[int]]:
-    """For each corner the directions of the edges that leave it, with the area at their right hand."""
-    body = padded[1:-1, 1:-1]
-    # Where an edge begins within its pixel, and the neighbour that must be outside.
-    edges = (
-        ((0, 0), padded[:-2, 1:-1]),
-        ((0, 1), padded[1:-1, 2:]),
-        ((1, 1), padded[2:, 1:-1]),
-        ((1, 0), padded[1:-1, :-2]),
-    )
-    ways: dict[tuple[int, int], set[int]] = {}
-    for direction, ((down, right), neighbour) in enumerate(edges):
-        for row, column in np.argwhere(body & ~neighbour).tolist():
-            ways.setdefault((row + down, column + right), set()).add(direction)
-    return ways
+def _leaving(body: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where an edge leaves (direction, row, column of the corner), with the area at its right hand."""
+    rows, columns = body.shape
+    padded = np.zeros((rows + 2, columns + 2), dtype=np.bool_)
+    padded[1:-1, 1:-1] = body
+    leaving = np.zeros((4, rows + 1, columns + 1), dtype=np.bool_)
+    # Each edge begins at one corner of its pixel, and the neighbour beyond it must be outside.
+    leaving[0, :-1, :-1] = body & ~padded[:-2, 1:-1]
+    leaving[1, :-1, 1:] = body & ~padded[1:-1, 2:]
+    leaving[2, 1:, 1:] = body & ~padded[2:, 1:-1]
+    leaving[3, 1:, :-1] = body & ~padded[1:-1, :-2]
+    return leaving
 
 
-def _follow(ways: dict[tuple[int, int], set[int]], start: tuple[int, int]) -> NDArray[np.float64]:
-    """The corners of the line that leaves ``start`` eastwards; its edges are taken out of ``ways``.
+def _following(
+    leaving: NDArray[np.bool_], edges: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """For each edge the number of the next one, and whether the line turns between them.
 
-    ``start`` is the first corner of its line in reading order, so the line turns there.
+    ``edges`` are the places of the edges in ``leaving``, flat.
     """
-    corners, at, direction = [start], start, 0
-    while True:
-        at = _next(at, direction)
-        # Where two pixels touch at this corner the turn to the right stays with the same one.
-        turn = next(d for d in ((direction + 1) % 4, direction, (direction + 3) % 4) if d in ways[at])
-        if (at, turn) == (start, 0):
-            ways[start].discard(0)
-            return np.array(corners, dtype=np.float64)
-        if turn != direction:
-            corners.append(at)
-        ways[at].discard(turn)
-        direction = turn
+    corners = leaving[0].size
+    direction, begin = np.divmod(edges, corners)
+    end = begin + np.array([down * leaving.shape[2] + right for down, right in STEPS])[direction]
+    flat = leaving.ravel()
+    # Where two pixels touch at this corner the turn to the right stays with the same one.
+    right, left = (direction + 1) % 4, (direction + 3) % 4
+    onward = np.where(flat[direction * corners + end], direction, left)
+    onward = np.where(flat[right * corners + end], right, onward)
+    return np.searchsorted(edges, onward * corners + end), onward != direction
 
 
-def _next(at: tuple[int, int], direction: int) -> tuple[int, int]:
-    """The corner one pixel further."""
-    down, right = STEPS[direction]
-    return (at[0] + down, at[1] + right)
+def _walk(following: NDArray[np.intp], *, starts: int) -> tuple[NDArray[np.intp], list[int]]:
+    """The edges in the order of their lines, and how many each line has.
+
+    The first ``starts`` edges run east, in reading order; the first of a line that is met begins it, and
+    the line turns there.
+    """
+    order: list[int] = []
+    lengths: list[int] = []
+    after = following.tolist()
+    seen = bytearray(len(after))
+    for start in range(starts):
+        if seen[start]:
+            continue
+        before, at = len(order), start
+        while not seen[at]:
+            seen[at] = 1
+            order.append(at)
+            at = after[at]
+        lengths.append(len(order) - before)
+    return np.array(order, dtype=np.intp), lengths

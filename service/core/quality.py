@@ -8,6 +8,7 @@ from service.core.eligibility import agent_matters
 from service.core.finding import QualityCheck
 from service.core.predictor import Outlook
 from service.core.series import Person, StackFacts
+from service.core.status import WITHIN_SERIES
 from service.core.volume import Grid
 
 #: Mean area of one side, in cm2, outside which the drawing is not the paraspinal group of an adult.
@@ -56,6 +57,18 @@ def check_compartment(
     if outlook is None:
         return (*checks, _NO_PREDICTION)
     return (*checks, _familiar(outlook), _predicted(outlook))
+
+
+def check_identity(disagrees: tuple[str, ...]) -> tuple[QualityCheck, ...]:
+    """A note where the images of the study are not all of one person, naming attributes and never values."""
+    if not disagrees:
+        return ()
+    between = [keyword for keyword in disagrees if keyword != WITHIN_SERIES]
+    said = [f"The series of the study disagree in {', '.join(between)}."] if between else []
+    if WITHIN_SERIES in disagrees:
+        said.append("The images of one series disagree about the person.")
+    said.append("Nothing was compared with earlier studies.")
+    return (QualityCheck(check="identity_agrees", passed=False, detail=" ".join(said)),)
 
 
 def check_age(person: Person) -> tuple[QualityCheck, ...]:

@@ -19,7 +19,7 @@ SENTENCES: Final[dict[str, str]] = {
         "Mittlere Fläche links {left}, rechts {right} cm²; erwartet {low} bis {high}."
     ),
     "Larger side over smaller side {ratio:n}; at most {limit:n} expected.": (
-        "Größere durch kleinere Seite {ratio}; erwartet höchstens {limit}."
+        "Verhältnis der größeren zur kleineren Seite {ratio}; erwartet höchstens {limit}."
     ),
     "Muscle was found in {share:n} of the slices; at least {limit:n} expected.": (
         "Muskel wurde in {share} der Schichten gefunden; erwartet mindestens {limit}."
@@ -46,7 +46,17 @@ SENTENCES: Final[dict[str, str]] = {
         "Nicht angegeben: für dieses Netz gibt es keine kalibrierte Schätzung."
     ),
     "The dates give {age:n} years and PatientAge {stated:n}; the dates were used.": (
-        "Die Daten ergeben {age} Jahre, PatientAge {stated}; es gelten die Daten."
+        "Nach den Datumsangaben {age} Jahre, nach PatientAge {stated}; es gelten die Datumsangaben."
+    ),
+    "The series of the study disagree in {attributes}.": (
+        "Die Serien der Studie unterscheiden sich in {attributes}."
+    ),
+    "The images of one series disagree about the person.": (
+        "Die Bilder einer Serie nennen nicht dieselbe Person."
+    ),
+    "Nothing was compared with earlier studies.": "Mit früheren Studien wurde nichts verglichen.",
+    "Sides are told by the {part} of the file. No DICOM objects are made of NIfTI.": (
+        "Die Seiten folgen aus {part} der Datei. Aus NIfTI entstehen keine DICOM-Objekte."
     ),
     "No attribute names a contrast agent.": "Kein Attribut nennt ein Kontrastmittel.",
     "A contrast agent was given ({evidence}).": "Kontrastmittel wurde gegeben ({evidence}).",
@@ -54,15 +64,15 @@ SENTENCES: Final[dict[str, str]] = {
         "In T2-Bildern ändert es den Muskel wenig, und Fett wird neben Muskel beurteilt."
     ),
     "Muscle is {ratio:n} times its noise; at least {limit:n} expected.": (
-        "Muskel hat das {ratio}-Fache seines Rauschens; erwartet mindestens das {limit}-Fache."
+        "Das Muskelsignal ist das {ratio}-Fache seines Rauschens; erwartet mindestens das {limit}-Fache."
     ),
     "Voids of up to {size:n} mm across lie in or between the muscles, as metal leaves them, "
     "in {slices:n} of {all:n} slices.": (
-        "Signalauslöschungen von bis zu {size} mm, wie Metall sie hinterlässt, liegen in {slices} von {all} "
-        "Schichten in oder zwischen den Muskeln."
+        "Signalauslöschungen von bis zu {size} mm Breite, wie Metall sie hinterlässt, liegen in {slices} von "
+        "{all} Schichten in oder zwischen den Muskeln."
     ),
     "No void of {size:n} mm across lies in or between the muscles.": (
-        "In und zwischen den Muskeln liegt keine Signalauslöschung von {size} mm."
+        "In und zwischen den Muskeln liegt keine Signalauslöschung von {size} mm Breite."
     ),
     "Not looked for: on a water image fat is as dark as a void.": (
         "Nicht gesucht: im Wasserbild ist Fett so dunkel wie eine Signalauslöschung."
@@ -100,6 +110,23 @@ SENTENCES: Final[dict[str, str]] = {
         "werden nicht angegeben."
     ),
     "The fat method {method} is not known here.": "Die Fettmethode {method} ist hier unbekannt.",
+    # What counts as muscle, by the card of the network that ships.
+    "Erector spinae and multifidus of one side with the fat between and within them, inside the "
+    "thoracolumbar fascia; without fascia, subcutaneous fat, the fat between muscle and fascia, "
+    "quadratus lumborum, psoas, bone and the ligaments between the spinous processes.": (
+        "M. erector spinae und Mm. multifidi einer Seite mit dem Fett zwischen und in ihnen, innerhalb der "
+        "Fascia thoracolumbalis; ohne Faszie, Unterhautfett, das Fett zwischen Muskel und Faszie, "
+        "M. quadratus lumborum, M. psoas, Knochen und die Bänder zwischen den Dornfortsätzen."
+    ),
+    "Only the largest connected piece of each side counts.": (
+        "Es zählt nur das größte zusammenhängende Stück jeder Seite."
+    ),
+    "A pixel is inside where the probability, brought linearly to the image's own pixels, reaches the "
+    "threshold; nothing is grown or stripped, and holes are filled in each slice.": (
+        "Ein Pixel gehört dazu, wo die Wahrscheinlichkeit, linear auf die Pixel des Bildes gebracht, den "
+        "Schwellenwert erreicht; es wird nichts aufgeweitet oder abgetragen, und Löcher werden in jeder "
+        "Schicht gefüllt."
+    ),
     # Content that cannot be read.
     "NumberOfFrames is {declared:n}, but {described:n} frames are described.": (
         "NumberOfFrames ist {declared}, beschrieben sind {described} Bilder."
@@ -127,6 +154,9 @@ SENTENCES: Final[dict[str, str]] = {
     "The measure could not be given, so there is nothing to score.": (
         "Das Maß konnte nicht angegeben werden, also gibt es nichts zu vergleichen."
     ),
+    "A block of slices has no volume, so there is nothing to score.": (
+        "Ein Schichtblock hat kein Volumen, also gibt es nichts zu vergleichen."
+    ),
     "PatientSize (height) is missing.": "PatientSize (Größe) fehlt.",
     "The {what} is not known.": "Nicht bekannt: {what}.",
     "Age or sex is outside the reference table.": (
@@ -134,7 +164,7 @@ SENTENCES: Final[dict[str, str]] = {
     ),
     "The value is not above zero.": "Der Wert liegt nicht über null.",
     "The reference people were {low:n} to {high:n} years old; here it is extrapolated.": (
-        "Die Referenzpersonen waren {low} bis {high} Jahre alt; hier ist extrapoliert."
+        "Die Referenzpersonen waren {low} bis {high} Jahre alt; hier wurde extrapoliert."
     ),
     "The interval holds the sampling error of the norm only.": (
         "Das Intervall enthält nur den Stichprobenfehler der Norm."
@@ -181,16 +211,26 @@ VALUES: Final[dict[str, str]] = {
     "shape distance": "Abstand der Form",
 }
 _NUMBER: Final = re.compile(r"[+-]?\d+(?:\.\d+)?(?: ?%)?")
+#: Before what a check found in one of several stations; the word is the same in both languages.
+_STATION: Final = re.compile(r"Station \d+: ")
 #: A space between two sentences of one text.
 _BETWEEN: Final = re.compile(r"(?<=\.) (?=[A-Z])")
 
 
 def in_german(text: str) -> str | None:
     """The text in German; None where one of its sentences is not in the table."""
-    told = [_told(part, _patterns(sentences=True)) for part in _BETWEEN.split(text)]
+    told = [_sentence(part) for part in _BETWEEN.split(text)]
     if all(told):
         return " ".join(part for part in told if part)
     return _told(text, _patterns(sentences=True))
+
+
+def _sentence(text: str) -> str | None:
+    """One sentence, which may say of which station it is."""
+    place = _STATION.match(text)
+    station = place[0] if place else ""
+    told = _told(text.removeprefix(station), _patterns(sentences=True))
+    return None if told is None else station + told
 
 
 def _told(text: str, patterns: tuple[tuple[re.Pattern[str], str], ...]) -> str | None:

@@ -81,6 +81,18 @@ class Person:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NiftiFile:
+    """The file behind a stack that did not come as DICOM."""
+
+    #: Name without folder.
+    name: str
+    #: Of the file as it lies there.
+    sha256: str
+    #: Which part of its header told where the voxels lie in the patient.
+    orientation: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class StackFacts:
     """One geometric stack of one series, before any pixel was decoded."""
 
@@ -127,3 +139,5 @@ class StackFacts:
     station_name: str = ""
     #: Its place among the like stacks of its series; None where there is no other.
     place: BlockPlace | None = None
+    #: None for DICOM. Of a NIfTI file the UIDs are empty where nothing tells them.
+    nifti: NiftiFile | None = None

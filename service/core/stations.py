@@ -120,7 +120,8 @@ def heights_mm(grid: Grid, along: Grid) -> NDArray[np.float64]:
 def composed_facts(stacks: Sequence[Placed]) -> StackFacts:
     """What is true of several stations together, from caudal to cranial; of one, its own facts.
 
-    Slices and coverage are those that count. Regions that differ make an unknown one.
+    Slices and coverage are those that count. Regions that differ make an unknown one, and a contrast agent
+    in one station is one in all.
     """
     first = stacks[0].facts
     if len(stacks) == 1:
@@ -136,6 +137,7 @@ def composed_facts(stacks: Sequence[Placed]) -> StackFacts:
         slices=sum(int(share.counted.sum()) for share in shares),
         coverage_mm=float(sum(share.extents_mm.sum() for share in shares)),
         largest_gap_ratio=max(each.largest_gap_ratio for each in facts),
+        contrast_agent=next((each.contrast_agent for each in facts if each.contrast_agent), ""),
         sop_instance_uids=tuple(uid for each in facts for uid in each.sop_instance_uids),
     )
 

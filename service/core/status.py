@@ -3,6 +3,9 @@
 from enum import StrEnum
 from typing import Final, Literal, get_args
 
+#: In a list of attributes in which images disagree about the person: those of one series do, in whichever.
+WITHIN_SERIES: Final = "within a series"
+
 
 class SeriesState(StrEnum):
     """Where a received series stands."""
@@ -73,6 +76,8 @@ TERMINAL = frozenset(
 class DeliveryState(StrEnum):
     """Where one object stands on its way to one peer."""
 
+    #: Kept back until a reviewer accepts the result.
+    HELD = "held"
     #: Waiting for its turn (or for its next try).
     PENDING = "pending"
     #: A worker is sending it.
@@ -85,9 +90,71 @@ class DeliveryState(StrEnum):
     DEAD = "dead"
 
 
+class CommitmentState(StrEnum):
+    """Where a sender's request for storage commitment stands."""
+
+    #: The sender has not heard from us yet.
+    OPEN = "open"
+    #: The sender took our report.
+    ANSWERED = "answered"
+    #: The sender did not take our report in all the tries; it may ask again.
+    GIVEN_UP = "given_up"
+
+
 #: Why a person takes a result back.
 WithdrawalReason = Literal["wrong_drawing", "wrong_patient", "wrong_images", "software_fault", "other"]
 WITHDRAWAL_REASONS: Final[tuple[WithdrawalReason, ...]] = get_args(WithdrawalReason)
+
+
+#: What a reviewer says of the drawing of a result: right, right but for little things, or not to be used.
+Verdict = Literal["accept", "minor", "reject"]
+VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
+#: With these the result may go to the peers that wait for a review.
+ACCEPTING: Final[frozenset[Verdict]] = frozenset({"accept", "minor"})
+
+#: What somebody does about the raised flags of a result.
+FlagStep = Literal["acknowledge", "dismiss", "hand_over", "comment", "reopen"]
+FLAG_STEPS: Final[tuple[FlagStep, ...]] = get_args(FlagStep)
+
+
+class Handling(StrEnum):
+    """Where the raised flags of a result stand on the worklist."""
+
+    #: Nobody did anything about them yet, or somebody opened them again.
+    OPEN = "open"
+    #: Somebody was asked to look.
+    HANDED_OVER = "handed_over"
+    #: Somebody has seen them.
+    ACKNOWLEDGED = "acknowledged"
+    #: Somebody found that they say nothing, with a reason.
+    DISMISSED = "dismissed"
+
+
+#: Where a step leaves the flags; a comment leaves them where they are.
+LEADS_TO: Final[dict[FlagStep, Handling]] = {
+    "acknowledge": Handling.ACKNOWLEDGED,
+    "dismiss": Handling.DISMISSED,
+    "hand_over": Handling.HANDED_OVER,
+    "reopen": Handling.OPEN,
+}
+
+
+class BackfillOutcome(StrEnum):
+    """What became of a line of the back-fill."""
+
+    PULLED = "pulled"
+    #: As many images as the peer has were here already.
+    HERE = "already_here"
+    #: The peer has no such study, or no MR in it.
+    NOTHING = "nothing_there"
+    #: The patient is on the opt-out list; nothing was fetched.
+    OPTED_OUT = "opted_out"
+    #: The peer does not want to.
+    REFUSED = "refused"
+    #: After all tries.
+    FAILED = "failed"
+    #: An accession number: its studies are lines of their own now.
+    RESOLVED = "resolved"
 
 
 class OutputKind(StrEnum):

@@ -9,7 +9,9 @@ from typing import Final
 from service.core.finding import (
     Change,
     ChangeState,
+    Definition,
     Difference,
+    Finding,
     FlagState,
     Quadrant,
     QualityCheck,
@@ -155,10 +157,25 @@ def score_sentence(score: Score, words: Words = ENGLISH) -> str:
     interval = _interval(score.z_ci95, "+.2f", words)
     parts = [words("z {z}{interval}", z=words.number(score.z, "+.2f"), interval=interval)]
     if score.percentile is not None:
-        interval = _interval(score.percentile_ci95, ".0f", words)
-        percentile = words.number(score.percentile, ".0f")
+        interval = ""
+        if score.percentile_ci95 is not None:
+            low, high = (percentile_text(bound) for bound in score.percentile_ci95)
+            interval = words(" [{low} to {high}]", low=low, high=high)
+        percentile = percentile_text(score.percentile)
         parts.append(words("percentile {percentile}{interval}", percentile=percentile, interval=interval))
     return ", ".join(parts) + f"; {reference_sentence(score, words)}"
+
+
+def percentile_text(percentile: float) -> str:
+    """A percentile in whole numbers; there is none of 0 or 100, for nobody lies beyond all people."""
+    if percentile < 1.0:
+        return "<1"
+    return ">99" if percentile > 99.0 else f"{percentile:.0f}"
+
+
+def boundary_rule(definition: Definition, words: Words = ENGLISH) -> str:
+    """What counts as muscle; as it stands in the card where it is not known in this language."""
+    return words.retold(definition.boundary_rule) or definition.boundary_rule
 
 
 def reference_sentence(score: Score, words: Words = ENGLISH) -> str:
@@ -199,6 +216,19 @@ def _difference(each: Difference, words: Words) -> str:
         return f"{said}; {state}."
     limit = words.number(each.smallest_detectable * factor, ".1f")
     return f"{said}; {state} ({limit})."
+
+
+def measured_by_sentences(finding: Finding, words: Words = ENGLISH) -> list[str]:
+    """Which software measured, where another one only scored its measures again."""
+    if finding.measured_by is None:
+        return []
+    return [
+        words(
+            "Measured by {measured_by}; scores, flags and change over time were computed anew by {software}.",
+            measured_by=finding.measured_by,
+            software=finding.software,
+        )
+    ]
 
 
 def quality_sentence(checks: tuple[QualityCheck, ...], words: Words = ENGLISH) -> str:

@@ -77,6 +77,14 @@ def last(session: Session) -> Sealed:
     return Sealed(count=row[0] or 0, last_hash=row[1] or GENESIS)
 
 
+def sealed_between(session: Session, *, above: int, since: datetime | None, until: datetime) -> int:
+    """How many sealed lines above this number are of a time."""
+    wanted = select(func.count()).where(AuditEntry.chain_number > above, AuditEntry.at < until)
+    if since is not None:
+        wanted = wanted.where(AuditEntry.at >= since)
+    return session.scalar(wanted) or 0
+
+
 def unsealed(session: Session) -> Unsealed:
     """How many lines wait to be sealed, and since when."""
     count, oldest = session.execute(

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from service.core.series import Role
 from service.core.status import AnalysisState, SeriesState
-from service.db import queries
+from service.db import versions
 from service.db.ledger import add_event
 from service.db.shapes import RESULTS
 from service.db.tables import Analysis, AnalysisInput, Series, Study
@@ -78,7 +78,8 @@ def waiting(session: Session) -> list[Waiting]:
 def of_study(session: Session, study_id: int) -> list[Choosable]:
     """The newest current analysis of each input set of a study of which the facts are known.
 
-    What a person asked for beside the rules is left out: it stands for itself.
+    What a person asked for beside the rules is left out: it stands for itself. So is a result whose images
+    went into a newer set, as a station that another joined: it gives way to that one.
     """
     rows = session.scalars(
         select(Analysis)
@@ -89,11 +90,21 @@ def of_study(session: Session, study_id: int) -> list[Choosable]:
     newest: dict[tuple[int, int], Analysis] = {}
     for row in rows:
         newest[row.inputs[0].series_id, row.inputs[0].stack] = row
+    current = sorted(newest.values(), key=lambda row: row.id)
     return [
         _choosable(row)
-        for row in sorted(newest.values(), key=lambda row: row.id)
-        if row.choice and FACTS in row.choice and not row.choice.get(ORDERED)
+        for index, row in enumerate(current)
+        if row.choice
+        and FACTS in row.choice
+        and not row.choice.get(ORDERED)
+        and not any(_is_part_of(row, newer) for newer in current[index + 1 :])
     ]
+
+
+def _is_part_of(row: Analysis, newer: Analysis) -> bool:
+    """Whether the stack of one analysis is a further one of another."""
+    mine = (row.inputs[0].series_id, row.inputs[0].stack)
+    return any((item.series_id, item.stack) == mine for item in newer.inputs[1:])
 
 
 def _choosable(row: Analysis) -> Choosable:
@@ -161,11 +172,11 @@ def decide_anew(session: Session, analysis_id: int, choice: Mapping[str, Any], *
     """Make the next version of an analysis, of the same images and with another decision; its id."""
     analysis = session.get_one(Analysis, analysis_id)
     stacks = tuple(
-        queries.StackInput(series_id=item.series_id, stack=item.stack, role=Role(item.role))
+        versions.StackInput(series_id=item.series_id, stack=item.stack, role=Role(item.role))
         for item in analysis.inputs
     )
-    wanted = queries.SetInput(stacks=stacks, digest=analysis.input_digest, choice=dict(choice))
-    made = queries.add_version(session, analysis.study_id, wanted, after=analysis, now=now)
+    wanted = versions.SetInput(stacks=stacks, digest=analysis.input_digest, choice=dict(choice))
+    made = versions.add_version(session, analysis.study_id, wanted, after=analysis, now=now)
     _tell(session, made, choice, now=now)
     return made
 

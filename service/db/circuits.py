@@ -1,6 +1,6 @@
 """Statements about peers: whether they are sent to, and how many results at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -35,6 +35,8 @@ class CircuitFacts:
     reason_code: str | None = None
     reason_text: str | None = None
     since: datetime | None = None
+    #: What it refused, of which it gets the plainer form.
+    refused: tuple[str, ...] = ()
 
 
 def admit(session: Session, peer: str, *, terms: CircuitTerms, now: datetime, lanes: int) -> Circuit | None:
@@ -82,11 +84,15 @@ def note_unreachable(
 
 
 def reset(session: Session, peer: str, *, actor: str, now: datetime, address: str | None = None) -> None:
-    """A person says that the peer is to be tried again: everything that waits goes at once."""
+    """A person says that the peer is to be tried again: everything that waits goes at once.
+
+    What the peer refused once is forgotten: it is offered what the settings say.
+    """
     row = _locked(session, peer, now=now)
     failures = _close(session, row, now=now)
     _hurry(session, peer, now=now)
-    detail = {"peer": peer, "failures": failures}
+    detail = {"peer": peer, "failures": failures, "forgotten": row.refused.split()}
+    row.refused = ""
     _tell(session, "peer_circuit_reset", peer=peer, detail=detail, now=now, actor=actor, address=address)
 
 
@@ -97,16 +103,22 @@ def probe_now(session: Session, peer: str, *, now: datetime) -> None:
         row.open_until = now
 
 
-def note_fallback(session: Session, peer: str, *, now: datetime) -> bool:
-    """The peer does not take the variant it was to get; False where that was known."""
+def note_refused(session: Session, peer: str, parts: Collection[str], *, now: datetime) -> bool:
+    """The peer does not take these parts of the variant it was to get; False where that was known.
+
+    It holds for all further results, until a person has the peer tried again (``reset``).
+    """
     row = _locked(session, peer, now=now)
-    known, row.fallback = row.fallback, True
-    return not known
+    known = row.refused.split()
+    new = [part for part in parts if part not in known]
+    row.refused = " ".join([*known, *new])
+    return bool(new)
 
 
-def falls_back(session: Session, peer: str) -> bool:
-    """Whether the peer gets the plainer variant."""
-    return bool(session.scalar(select(PeerCircuit.fallback).where(PeerCircuit.peer == peer)))
+def refused(session: Session, peer: str) -> frozenset[str]:
+    """What the peer refused, of which it gets the plainer form."""
+    found = session.scalar(select(PeerCircuit.refused).where(PeerCircuit.peer == peer))
+    return frozenset((found or "").split())
 
 
 def blocked(session: Session, peers: Sequence[str], *, terms: CircuitTerms, now: datetime) -> set[str]:
@@ -127,6 +139,7 @@ def all_circuits(session: Session) -> dict[str, CircuitFacts]:
             reason_code=row.reason_code,
             reason_text=row.reason_text,
             since=row.changed_at,
+            refused=tuple(row.refused.split()),
         )
         for row in session.scalars(select(PeerCircuit))
     }

@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
-from service.core.status import AnalysisState, DeliveryState, SeriesState
-from service.db.tables import Analysis, Delivery, Series
+from service.core.status import AnalysisState, CommitmentState, DeliveryState, SeriesState
+from service.db.tables import Analysis, CommitmentRequest, Delivery, Series
 
 #: How far the clocks of two hosts may differ without anything being called wrong (chosen by us: hosts that
 #: ask a time server differ by far less).
@@ -27,6 +27,8 @@ class Waits:
     delivery: timedelta
     #: Until a peer is asked again whether it has what it was sent.
     confirmation: timedelta = timedelta(hours=12)
+    #: Until a sender is told again what we hold of what it sent.
+    commitment: timedelta = timedelta(hours=12)
 
 
 #: Longer than any wait that the usual settings make.
@@ -77,6 +79,14 @@ def _wrong(waits: Waits, now: datetime) -> list[tuple[Any, ColumnElement[bool], 
                 Delivery.confirm_at > now + waits.confirmation + SLACK,
             ),
             {"confirm_at": now},
+        ),
+        (
+            CommitmentRequest,
+            and_(
+                CommitmentRequest.state == CommitmentState.OPEN,
+                CommitmentRequest.next_at > now + waits.commitment + SLACK,
+            ),
+            {"next_at": now},
         ),
         (
             Series,

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from service.core.blocks import SUFFIX
 from service.core.normfit_cohort import ReferencePerson, quality_passed
 from service.core.status import AnalysisState
+from service.db import selftests
 from service.db.tables import Analysis, Study
 
 #: Where the measures stand in a finding.
@@ -76,6 +77,7 @@ def _statement(measure: str) -> Select[Any]:
         .where(
             Analysis.state == AnalysisState.MEASURED,
             Analysis.withdrawn_at.is_(None),
+            selftests.is_none(Analysis.study_id),
             # A block lies at a level that is not known, so its share is no measure of a stretch.
             func.coalesce(finding[("definition", "id")].as_string(), "").not_like(f"%{SUFFIX}"),
         )

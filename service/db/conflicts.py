@@ -64,8 +64,9 @@ def set_aside(session: Session, others: Sequence[InstanceFacts], *, now: datetim
             "last_at": now,
             **vars(facts.study),
         }
-        # Its file was to go, or it was replaced: what it is now has to be found out again.
-        stands = SetAside.leaves_at.is_(None) & (SetAside.difference != Difference.REPLACED)
+        # Its file was to go, it was replaced, or it could not be read: what it is now has to be found out.
+        open_again = (Difference.REPLACED, Difference.NOT_COMPARED)
+        stands = SetAside.leaves_at.is_(None) & SetAside.difference.not_in(open_again)
         again = {
             "count": SetAside.count + 1,
             "last_at": now,

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 from service.core.circuit import DEFAULT_TERMS, CircuitTerms
 from service.core.rules import OPTED_OUT
 from service.core.status import SENT, AnalysisState, DeliveryState, OutputKind
-from service.db import circuits
+from service.db import backfills, circuits, holding, selftests
 from service.db.leases import Lease
 from service.db.ledger import add_event
 from service.db.tables import Analysis, Delivery, Output
@@ -46,6 +46,8 @@ class Getting:
 
     variant: str
     kinds: Sequence[str]
+    #: It gets nothing of a result before a reviewer accepted it.
+    after_review: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,7 @@ class Parcel:
     attempt: int
     #: How often the object itself failed before.
     failures: int
+    sop_class_uid: str
     sop_instance_uid: str
     #: Relative to HOME.
     path: str
@@ -118,7 +121,7 @@ def _give_up(session: Session, reason: Reason, *which: ColumnElement[bool]) -> i
     """Give up those of these that wait; how many. What is being sent belongs to its sender."""
     done = session.execute(
         update(Delivery)
-        .where(Delivery.state == DeliveryState.PENDING, *which)
+        .where(Delivery.state.in_((DeliveryState.PENDING, DeliveryState.HELD)), *which)
         .values(
             state=DeliveryState.DEAD,
             next_at=None,
@@ -138,12 +141,13 @@ def replan(
 
     Of a result that is superseded or withdrawn it gets none: the lock makes that take turns with this.
     """
-    given_up = give_up_others(session, analysis_id, peer=peer, variant=variant)
+    # Before any delivery is touched, as by whoever withdraws or reviews.
     state = session.scalar(
         select(Analysis.state)
         .where(Analysis.id == analysis_id, Analysis.withdrawn_at.is_(None))
         .with_for_update(read=True)
     )
+    given_up = give_up_others(session, analysis_id, peer=peer, variant=variant)
     sent_with = frozenset() if state is None else SENT.get(AnalysisState(state), frozenset())
     wanted = [kind for kind in kinds if kind in sent_with]
     rows = outputs_of(session, analysis_id, variant)
@@ -161,14 +165,19 @@ def plan(
     peer: str,
     kinds: Sequence[str],
     now: datetime,
+    held: bool = False,
 ) -> list[int]:
     """Add a delivery to ``peer`` for each object of these kinds that it was not given already, kind by kind.
 
     The same object may belong to an earlier version; a peer gets it once. One of this very object that was
     given up begins anew. ``outputs`` are row ids by kind, or kind and row id where a kind has several.
+    ``held``: they wait until a reviewer accepts the result (``service.db.reviews``).
     """
     made = []
     rows = tuple(outputs.items()) if isinstance(outputs, Mapping) else tuple(outputs)
+    objects = [output_id for _, output_id in rows]
+    if selftests.keeps_from(session, objects, peer) or backfills.keeps_back(session, objects):
+        return []
     for output_id in (output_id for wanted in kinds for kind, output_id in rows if kind == wanted):
         uid = session.execute(select(Output.sop_instance_uid).where(Output.id == output_id)).scalar_one()
         given = session.execute(
@@ -182,20 +191,21 @@ def plan(
             .limit(1)
         ).scalar_one_or_none()
         if given is None:
-            made.append(_begin(session, output_id, peer, now=now))
+            made.append(_begin(session, output_id, peer, now=now, held=held))
     return made
 
 
-def _begin(session: Session, output_id: int, peer: str, *, now: datetime) -> int:
+def _begin(session: Session, output_id: int, peer: str, *, now: datetime, held: bool) -> int:
     """Have an object wait for a peer: in the row that was given up, else in a new one."""
+    state, next_at = (DeliveryState.HELD, None) if held else (DeliveryState.PENDING, now)
     revived = session.scalar(
         update(Delivery)
         .where(Delivery.output_id == output_id, Delivery.peer == peer, Delivery.state == DeliveryState.DEAD)
         # ``attempts`` is the proof of who sends, so it is never set back.
         .values(
-            state=DeliveryState.PENDING,
+            state=state,
             failures=0,
-            next_at=now,
+            next_at=next_at,
             dimse_status=None,
             error_code=None,
             error_text=None,
@@ -205,7 +215,7 @@ def _begin(session: Session, output_id: int, peer: str, *, now: datetime) -> int
     )
     if revived is not None:
         return revived
-    row = Delivery(output_id=output_id, peer=peer, state=DeliveryState.PENDING, next_at=now, created_at=now)
+    row = Delivery(output_id=output_id, peer=peer, state=state, next_at=next_at, created_at=now)
     session.add(row)
     session.flush()
     return row.id
@@ -307,7 +317,8 @@ def claim_deliveries(
     """Take everything of one result that is due for one peer.
 
     With ``getting``, which every sender gives, nothing of another variant is taken: what waits of that is
-    given up, and what the result has of the right variant takes its place.
+    given up, and what the result has of the right variant takes its place; and nothing that is not accepted,
+    where the peer is to wait for that, whoever ordered it.
 
     Empty when another worker has it, when ``lanes`` results are on their way to that peer already, or while
     its circuit is open. What failed least comes first, so that an object that breaks every association does
@@ -317,6 +328,8 @@ def claim_deliveries(
     if admitted is None:
         return []
     outputs = select(Output.id).where(Output.analysis_id == analysis_id, _is_current())
+    if getting is not None and getting.after_review:
+        holding.hold(session, analysis_id, peer=peer)
     if getting is not None:
         _keep_to(session, analysis_id, peer, getting, now=now)
         outputs = outputs.where(in_variant(getting.variant))
@@ -345,6 +358,7 @@ def claim_deliveries(
             Delivery.id,
             Delivery.attempts,
             Delivery.failures,
+            Output.sop_class_uid,
             Output.sop_instance_uid,
             Output.path,
             Output.withdrawal,
@@ -358,6 +372,7 @@ def claim_deliveries(
             id=row.id,
             attempt=row.attempts,
             failures=row.failures,
+            sop_class_uid=row.sop_class_uid,
             sop_instance_uid=row.sop_instance_uid,
             path=row.path,
             withdrawal=row.withdrawal,
@@ -471,6 +486,8 @@ def why_not_current(session: Session, delivery_id: int) -> Reason | None:
         select(Analysis.id)
         .join(Output)
         .where(Output.sop_instance_uid == uid)
+        # Newest first, as a worker does that publishes.
+        .order_by(Analysis.id.desc())
         .with_for_update(read=True, of=Analysis)
     ).all()
     current = select(Output.id).join(Delivery).where(Delivery.id == delivery_id, _is_current())

@@ -11,7 +11,17 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from service.core.status import CompletionReason, SeriesState
-from service.db.tables import Base, Counter, Door, Event, Instance, RejectedCaller, Series, Study
+from service.db.tables import (
+    Analysis,
+    Base,
+    Counter,
+    Door,
+    Event,
+    Instance,
+    RejectedCaller,
+    Series,
+    Study,
+)
 
 #: Rejected callers that are remembered; somebody who tries titles at random must not fill the disk.
 REMEMBERED_CALLERS = 200
@@ -429,6 +439,16 @@ def lock_study(session: Session, study_id: int) -> None:
     Rows that refer to the study may still be written.
     """
     session.execute(select(Study.id).where(Study.id == study_id).with_for_update(key_share=True))
+
+
+def lock_study_of(session: Session, analysis_id: int) -> None:
+    """Let nobody else order, withdraw or purge a version of this analysis until the transaction ends.
+
+    It comes before the first look at the rows, so that what is seen stays true.
+    """
+    study_id = session.scalar(select(Analysis.study_id).where(Analysis.id == analysis_id))
+    if study_id is not None:
+        lock_study(session, study_id)
 
 
 def series_paths(session: Session, series_ids: Sequence[int]) -> list[tuple[str, str, str]]:

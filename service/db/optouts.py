@@ -14,12 +14,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import CompoundSelect, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
+from service.core.status import Difference
 from service.db.ledger import insert_unless_there
 from service.db.people import record
-from service.db.tables import Analysis, OptOut, Series, Study
+from service.db.tables import Analysis, OptOut, Series, SetAside, Study
 from service.errors import ConfigurationError, InvalidRequest
 from service.files import find_secret, own_secret
 
@@ -191,12 +192,9 @@ def listed_studies(session: Session, home: Path) -> frozenset[int]:
     listed: dict[str, set[str]] = defaultdict(set)
     for row in session.execute(select(OptOut.patient_key, OptOut.issuer_key)):
         listed[row.patient_key].add(row.issuer_key)
-    study = select(Study.id, Study.patient_id, Study.issuer_of_patient_id)
-    series = select(Series.study_id, Series.patient_id, Series.issuer_of_patient_id)
-    named = session.execute(study.union(series))
     return frozenset(
         study_id
-        for study_id, patient_id, issuer in named
+        for study_id, patient_id, issuer in session.execute(_named())
         if patient_id.strip() and _covers(listed.get(key.patient(patient_id), set()), key.issuer(issuer))
     )
 
@@ -214,10 +212,28 @@ def lists_analysis(session: Session, home: Path, analysis_id: int) -> bool:
 
 def _identities(session: Session, study_id: int) -> Sequence[Identity]:
     """Everybody whom the images of a study name."""
-    study = select(Study.patient_id, Study.issuer_of_patient_id).where(Study.id == study_id)
-    series = select(Series.patient_id, Series.issuer_of_patient_id).where(Series.study_id == study_id)
-    found = session.execute(study.union(series)).all()
-    return [(row.patient_id, row.issuer_of_patient_id) for row in found]
+    return [(patient_id, issuer) for _, patient_id, issuer in session.execute(_named(study_id))]
+
+
+def _named(study_id: int | None = None) -> CompoundSelect[int, str, str]:
+    """Study, patient ID and issuer of all that images name, those too that wait beside the first of them.
+
+    Nobody has said yet which identity is right. What a person had replaced is of nobody any more.
+    """
+    study = select(Study.id, Study.patient_id, Study.issuer_of_patient_id)
+    series = select(Series.study_id, Series.patient_id, Series.issuer_of_patient_id)
+    beside = (
+        select(Series.study_id, SetAside.patient_id, SetAside.issuer_of_patient_id)
+        .join(Series, Series.id == SetAside.series_id)
+        .where(
+            SetAside.leaves_at.is_(None),
+            or_(SetAside.difference.is_(None), SetAside.difference != Difference.REPLACED),
+        )
+    )
+    if study_id is not None:
+        study, series = study.where(Study.id == study_id), series.where(Series.study_id == study_id)
+        beside = beside.where(Series.study_id == study_id)
+    return study.union(series, beside)
 
 
 def _key(session: Session, home: Path, *, make: bool) -> Key:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from service.core.status import TERMINAL, AnalysisState, DeliveryState
 from service.db import choices, circuits
-from service.db.ledger import add_event, lock_study
+from service.db.ledger import add_event, lock_study_of
 from service.db.shapes import AnalysisDetail
 from service.db.tables import Analysis, AnalysisInput, Delivery, Output
 from service.db.views import analysis_detail
@@ -20,6 +20,7 @@ def order_rerun(session: Session, analysis_id: int, *, now: datetime) -> int | N
     It takes the input set of the newest version. The earlier version stays the current result until the
     new one is published.
     """
+    lock_study_of(session, analysis_id)
     analysis = session.scalar(select(Analysis).where(Analysis.id == analysis_id).with_for_update())
     detail = analysis_detail(session, analysis_id)
     if analysis is None or detail is None:
@@ -33,7 +34,6 @@ def order_rerun(session: Session, analysis_id: int, *, now: datetime) -> int | N
     if newest is not None:
         # Versions of one stack may differ in their partners: the last one knows them all.
         analysis = session.get_one(Analysis, newest.id)
-    lock_study(session, analysis.study_id)
     if any(item.series.pixels_purged_at is not None for item in analysis.inputs):
         raise InvalidRequest(
             "The images were taken away after the time they are kept. Send the series again.",
@@ -77,23 +77,26 @@ def order_retry(session: Session, delivery_id: int, *, now: datetime) -> int | N
 
     It has all its tries again. One that was sent and never confirmed is asked about again.
     """
-    peer = session.scalar(select(Delivery.peer).where(Delivery.id == delivery_id))
-    if peer is None:
+    found = session.execute(
+        select(Delivery.peer, Output.analysis_id).join(Output).where(Delivery.id == delivery_id)
+    ).one_or_none()
+    if found is None:
         return None
-    # In this order, as a worker does that takes it: first the peer's row, then the delivery's.
-    circuits.probe_now(session, peer, now=now)
+    # In this order: the peer's row before the delivery's, as a worker does that takes it, and the study's
+    # before the delivery's, as a withdrawal does.
+    circuits.probe_now(session, found.peer, now=now)
+    lock_study_of(session, found.analysis_id)
     delivery = session.scalars(select(Delivery).where(Delivery.id == delivery_id).with_for_update()).one()
     unconfirmed = delivery.state == DeliveryState.SENT and delivery.error_code is not None
     if not unconfirmed and delivery.state not in (DeliveryState.DEAD, DeliveryState.PENDING):
         raise InvalidRequest(f"This delivery is {delivery.state}.", reason="not_retryable")
     analysis = delivery.output.analysis
+    session.refresh(analysis)
     if not delivery.output.withdrawal:
         if analysis.withdrawn_at is not None:
             raise InvalidRequest("The result of this object is withdrawn.", reason="withdrawn")
         if analysis.state == AnalysisState.SUPERSEDED:
             raise InvalidRequest("A newer result took the place of this one.", reason="superseded")
-    lock_study(session, analysis.study_id)
-    session.refresh(analysis)
     if analysis.results_purged_at is not None:
         raise InvalidRequest(
             "The objects were taken away after the time they are kept.", reason="results_purged"

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import case, func, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
+from service.core.funnel import Funnel
 from service.core.status import AnalysisState, DeliveryState, SeriesState
 from service.db.audit import unsealed
 from service.db.circuits import CircuitFacts, all_circuits
+from service.db.funnel import funnel
 from service.db.shapes import AuditFacts, Page
 from service.db.tables import (
     Analysis,
@@ -19,7 +21,6 @@ from service.db.tables import (
     Counter,
     Delivery,
     Door,
-    Output,
     RejectedCaller,
     Series,
 )
@@ -32,25 +33,6 @@ FORGOTTEN_AFTER = timedelta(days=1)
 #: What any failing of the database is to other rooms.
 DatabaseTrouble = SQLAlchemyError
 WAITING = (AnalysisState.READY, AnalysisState.RUNNING)
-STORED = (DeliveryState.SENT, DeliveryState.CONFIRMED)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Funnel:
-    """How far what was received has come; superseded analyses are not counted.
-
-    A withdrawn result was eligible, and is not counted any further.
-
-    The first two count series, the others stacks (one series can hold several, or none that fits).
-    """
-
-    received: int
-    complete: int
-    eligible: int
-    measured: int
-    flagged: int
-    delivered: int
-    confirmed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +86,8 @@ class Overview:
     oldest_delivery_at: datetime | None
     last_received_at: datetime | None
     last_success_at: datetime | None
+    #: Since when images have come of which none led to a finished analysis.
+    unanswered_since: datetime | None
     last_failure_at: datetime | None
     last_failure_code: str | None
     doors: tuple[DoorFacts, ...]
@@ -126,11 +110,12 @@ def overview(session: Session, now: datetime) -> Overview:
         .limit(1)
     ).one_or_none()
     done = (AnalysisState.MEASURED, AnalysisState.NOT_ASSESSABLE, AnalysisState.NOT_ELIGIBLE)
+    last_success = session.scalar(select(func.max(Analysis.finished_at)).where(Analysis.state.in_(done)))
     return Overview(
         series={state: series.get(state, 0) for state in SeriesState},
         analyses={state: analyses.get(state, 0) for state in AnalysisState},
         deliveries={peer: facts.by_state for peer, facts in traffic.items()},
-        funnel=funnel(session, series=series),
+        funnel=funnel(session),
         queue_depth=sum(analyses.get(state, 0) for state in WAITING),
         oldest_waiting_at=session.scalar(
             select(func.min(Analysis.created_at)).where(Analysis.state == AnalysisState.READY)
@@ -141,9 +126,8 @@ def overview(session: Session, now: datetime) -> Overview:
             )
         ),
         last_received_at=session.scalar(select(func.max(Series.last_at))),
-        last_success_at=session.scalar(
-            select(func.max(Analysis.finished_at)).where(Analysis.state.in_(done))
-        ),
+        last_success_at=last_success,
+        unanswered_since=_unanswered(session, last_success),
         last_failure_at=failure[0] if failure else None,
         last_failure_code=failure[1] if failure else None,
         doors=list_doors(session, now),
@@ -154,62 +138,15 @@ def overview(session: Session, now: datetime) -> Overview:
     )
 
 
+def _unanswered(session: Session, last_success: datetime | None) -> datetime | None:
+    """When the first image came after the last finished analysis; of a series its last image counts."""
+    came = select(func.min(Series.last_at))
+    return session.scalar(came if last_success is None else came.where(Series.last_at > last_success))
+
+
 def _counts(session: Session, column: Any) -> dict[str, int]:
     """Rows by the values of one column."""
     return {row[0]: row[1] for row in session.execute(select(column, func.count()).group_by(column))}
-
-
-def funnel(session: Session, *, series: dict[str, int] | None = None) -> Funnel:
-    """How far what was received has come."""
-    by_state = series if series is not None else _counts(session, Series.state)
-    eligible = (Analysis.state == AnalysisState.MEASURED) | (
-        (Analysis.state == AnalysisState.NOT_ASSESSABLE) & Analysis.contrast.is_not(None)
-    )
-    measured = (Analysis.state == AnalysisState.MEASURED) & Analysis.withdrawn_at.is_(None)
-    counted = session.execute(
-        select(
-            func.count(case((eligible, 1))),
-            func.count(case((measured, 1))),
-            func.count(case((measured & Analysis.flagged.is_(True), 1))),
-        )
-    ).one()
-    stored, confirmed = _delivered(session)
-    return Funnel(
-        received=sum(by_state.values()),
-        complete=by_state.get(SeriesState.CLOSED, 0),
-        eligible=counted[0],
-        measured=counted[1],
-        flagged=counted[2],
-        delivered=stored,
-        confirmed=confirmed,
-    )
-
-
-def _delivered(session: Session) -> tuple[int, int]:
-    """Analyses whose every object each of its peers stored, and those where every one was confirmed."""
-    same = aliased(Output)
-    each = (
-        select(
-            Output.analysis_id,
-            func.max(case((Delivery.state.in_(STORED), 1), else_=0)).label("stored"),
-            func.max(case((Delivery.state == DeliveryState.CONFIRMED, 1), else_=0)).label("confirmed"),
-        )
-        .join(Analysis, Analysis.id == Output.analysis_id)
-        .join(same, same.sop_instance_uid == Output.sop_instance_uid)
-        .join(Delivery, Delivery.output_id == same.id)
-        .where(Analysis.state != AnalysisState.SUPERSEDED, Analysis.withdrawn_at.is_(None))
-        .group_by(Output.analysis_id, Output.sop_instance_uid, Delivery.peer)
-        .subquery()
-    )
-    whole = (
-        select(func.min(each.c.stored).label("stored"), func.min(each.c.confirmed).label("confirmed"))
-        .group_by(each.c.analysis_id)
-        .subquery()
-    )
-    row = session.execute(
-        select(func.coalesce(func.sum(whole.c.stored), 0), func.coalesce(func.sum(whole.c.confirmed), 0))
-    ).one()
-    return int(row[0]), int(row[1])
 
 
 def peer_traffic(session: Session) -> dict[str, PeerTraffic]:

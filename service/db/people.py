@@ -33,9 +33,11 @@ ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 class Role(StrEnum):
-    """What somebody may do; operator includes viewer, admin includes operator."""
+    """What somebody may do; operator includes viewer, admin includes operator and reviewer."""
 
     VIEWER = "viewer"
+    #: A viewer who also says what drawings are like, and looks after raised flags.
+    REVIEWER = "reviewer"
     OPERATOR = "operator"
     ADMIN = "admin"
     #: Reads the audit record and the status, never a result.
@@ -65,6 +67,8 @@ class KeyFacts:
     created_at: datetime
     used_at: datetime | None
     revoked_at: datetime | None
+    #: From when on it lets nobody in; None: never by itself.
+    expires_at: datetime | None = None
 
 
 def record(
@@ -250,11 +254,22 @@ def end_sessions(session: Session, *, user_id: int) -> None:
 # API keys
 
 
-def add_key(session: Session, *, name: str, role: str, now: datetime, actor: str) -> str:
-    """Make an API key and return it, this once."""
+def add_key(
+    session: Session,
+    *,
+    name: str,
+    role: str,
+    now: datetime,
+    actor: str,
+    lifetime: timedelta | None = None,
+) -> str:
+    """Make an API key and return it, this once; without a ``lifetime`` it lives until it is revoked."""
     cleaned = _name(name)
     key = KEY_PREFIX + secrets.token_urlsafe(32)
-    row = ApiKey(name=cleaned, key_sha256=digest(key), role=_role(role), created_at=now)
+    expires_at = None if lifetime is None else now + lifetime
+    row = ApiKey(
+        name=cleaned, key_sha256=digest(key), role=_role(role), created_at=now, expires_at=expires_at
+    )
     try:
         with session.begin_nested():
             session.add(row)
@@ -267,7 +282,7 @@ def add_key(session: Session, *, name: str, role: str, now: datetime, actor: str
         action="key_added",
         object_type="key",
         object_id=cleaned,
-        detail={"role": str(row.role)},
+        detail={"role": str(row.role), **({"expires": expires_at.isoformat()} if expires_at else {})},
     )
     return key
 
@@ -281,6 +296,7 @@ def list_keys(session: Session) -> list[KeyFacts]:
             created_at=key.created_at,
             used_at=key.used_at,
             revoked_at=key.revoked_at,
+            expires_at=key.expires_at,
         )
         for key in session.scalars(select(ApiKey).order_by(ApiKey.name))
     ]
@@ -301,8 +317,15 @@ def find_key(session: Session, *, key: str, now: datetime) -> tuple[KeyFacts, bo
     row = session.scalar(select(ApiKey).where(ApiKey.key_sha256 == wanted))
     if row is None or not hmac.compare_digest(row.key_sha256, wanted) or row.revoked_at is not None:
         return None
+    if row.expires_at is not None and row.expires_at <= now:
+        return None
     facts = KeyFacts(
-        name=row.name, role=Role(row.role), created_at=row.created_at, used_at=row.used_at, revoked_at=None
+        name=row.name,
+        role=Role(row.role),
+        created_at=row.created_at,
+        used_at=row.used_at,
+        revoked_at=None,
+        expires_at=row.expires_at,
     )
     return facts, row.used_at is None or now - row.used_at >= TOUCH_INTERVAL
 

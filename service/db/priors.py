@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import exists, literal, or_, select
 from sqlalchemy.orm import Session
 
-from service.core.status import AnalysisState
+from service.core.status import WITHIN_SERIES, AnalysisState
 from service.db.tables import Analysis, AnalysisInput, Series, Study
 
 #: Earlier results that are looked at; chosen by us: the newest that is alike is found among far fewer.
@@ -55,6 +55,33 @@ def earlier_findings(session: Session, analysis_id: int) -> list[tuple[dict[str,
     name = _name(study.patient_name)
     found = [(row.finding, _day(row.study_date)) for row in rows if _name(row.patient_name) == name]
     return [(finding, (day - then).days) for finding, then in found if finding and then is not None]
+
+
+def disagreements(session: Session, analysis_id: int) -> tuple[str, ...]:
+    """In which attributes of the person the images of the study of an analysis disagree; never their values.
+
+    Of a series whose own images disagree it is not known in which: it counts as ``WITHIN_SERIES``.
+    """
+    rows = session.execute(
+        select(
+            Series.patient_id,
+            Series.issuer_of_patient_id,
+            Series.birth_date,
+            Series.sex,
+            Series.mixed_identity,
+        )
+        .join(Analysis, Analysis.study_id == Series.study_id)
+        .where(Analysis.id == analysis_id)
+    ).all()
+    different = {
+        "PatientID": {row.patient_id for row in rows},
+        # No issuer agrees with every issuer.
+        "IssuerOfPatientID": {row.issuer_of_patient_id for row in rows} - {""},
+        "PatientBirthDate": {row.birth_date for row in rows},
+        "PatientSex": {row.sex for row in rows},
+    }
+    found = [keyword for keyword, values in different.items() if len(values) > 1]
+    return (*found, *([WITHIN_SERIES] if any(row.mixed_identity for row in rows) else []))
 
 
 class _Person(NamedTuple):

@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from service.core.status import TERMINAL, Difference, SeriesState
-from service.db import deliveries, queries, withdrawals
+from service.db import deliveries, versions, withdrawals
 from service.db.ledger import IDENTITY, REOPENED, add_event, insert_unless_there, lock_study
 from service.db.people import record
 from service.db.shapes import RESULTS
@@ -175,7 +175,7 @@ def _require_whole(session: Session, affected: Sequence[Analysis], changes: Sequ
 def _stop(session: Session, affected: Sequence[Analysis], *, now: datetime) -> None:
     """Let nothing be published any more that is made of the replaced images."""
     open_ids = [each.id for each in affected if each.state not in TERMINAL]
-    queries.supersede(session, open_ids, now=now)
+    versions.supersede(session, open_ids, now=now)
     deliveries.drop_unsent(session, open_ids, now=now)
     session.expire_all()
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
 from service.core.status import TERMINAL, AnalysisState, OutputKind
-from service.db.ledger import add_event, lock_study
+from service.db.ledger import add_event
 from service.db.tables import Analysis, AnalysisInput, Output
 from service.db.views import analysis_detail
 from service.errors import InvalidRequest
@@ -64,6 +64,8 @@ class Replayable:
     inputs: tuple[tuple[str, str, int], ...]
     series_ids: tuple[int, ...]
     object_time: datetime
+    #: What the rules decided of it; None where they were not asked.
+    choice: dict[str, Any] | None
     #: The images of one of the series were taken away.
     pixels_purged: bool
 
@@ -149,6 +151,7 @@ def replayable(session: Session, analysis_id: int) -> Replayable | None:
         inputs=tuple((item.role, item.series.series_uid, item.stack) for item in row.inputs),
         series_ids=tuple(dict.fromkeys(item.series_id for item in row.inputs)),
         object_time=row.object_time,
+        choice=row.choice,
         pixels_purged=any(item.series.pixels_purged_at is not None for item in row.inputs),
     )
 
@@ -157,16 +160,13 @@ def order(session: Session, analysis_id: int, *, now: datetime) -> int | None:
     """Make the next version READY, which scores the measures of the current one; None: no such analysis.
 
     The earlier version stays the current result until the new one is published. Raises InvalidRequest where
-    that cannot be.
+    that cannot be. Whoever withdraws, purges or orders another version takes turns with this
+    (``lock_study_of``).
     """
-    session.scalar(select(Analysis.id).where(Analysis.id == analysis_id).with_for_update())
     source = to_rescore(session, analysis_id)
     if source is None:
         return None
     measured = session.get_one(Analysis, source.id)
-    lock_study(session, measured.study_id)
-    session.refresh(measured)
-    stored(session, source.id)
     detail = analysis_detail(session, source.id)
     newest = detail.versions[-1] if detail is not None and detail.versions else measured
     row = Analysis(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.core.status import TERMINAL, AnalysisState, DeliveryState, SeriesState
@@ -18,11 +18,14 @@ from service.db.shapes import HoldFacts
 from service.db.tables import (
     Analysis,
     AnalysisInput,
+    Backfill,
     Delivery,
     Event,
+    FlagHandling,
     Instance,
     LegalHold,
     Output,
+    Review,
     Series,
     SetAside,
     Study,
@@ -78,9 +81,10 @@ def _old(kept: Kept, until: datetime) -> Select[int]:
 
 
 def _unfinished_delivery() -> ColumnElement[bool]:
-    """Waiting, under way, or sent and not known to have arrived although somebody asks."""
+    """Held for a review, waiting, under way, or sent and not known to have arrived although somebody asks."""
     return or_(
-        Delivery.state.in_((DeliveryState.PENDING, DeliveryState.SENDING)), Delivery.confirm_at.is_not(None)
+        Delivery.state.in_((DeliveryState.HELD, DeliveryState.PENDING, DeliveryState.SENDING)),
+        Delivery.confirm_at.is_not(None),
     )
 
 
@@ -197,6 +201,22 @@ def results_removed(session: Session, analysis_ids: Sequence[int]) -> None:
     session.execute(update(Analysis).where(Analysis.id.in_(analysis_ids)).values(result_path=None))
 
 
+def keeps_files(session: Session, study_id: int) -> bool:
+    """Whether rows of a study still name a file: it came meanwhile, or cannot be removed. Locks the study."""
+    lock_study(session, study_id)
+    return session.scalar(select(Study.id).where(Study.id == study_id, ~_has(Kept.ROWS))) is not None
+
+
+def backfill_of(study_id: int) -> ColumnElement[bool]:
+    """Lines of the back-fill that name a study, by its UID or its accession number."""
+    uid = select(Study.study_uid).where(Study.id == study_id)
+    accession = select(Study.accession_number).where(Study.id == study_id, Study.accession_number != "")
+    return or_(
+        and_(Backfill.kind == "study", Backfill.value.in_(uid)),
+        and_(Backfill.kind == "accession", Backfill.value.in_(accession)),
+    )
+
+
 def delete_study(session: Session, study_id: int, *, now: datetime) -> None:
     """Take out every row of a study but those of the audit record."""
     analyses = select(Analysis.id).where(Analysis.study_id == study_id)
@@ -209,12 +229,15 @@ def delete_study(session: Session, study_id: int, *, now: datetime) -> None:
     for statement in (
         delete(Event).where(or_(Event.analysis_id.in_(analyses), Event.series_id.in_(series))),
         delete(Delivery).where(Delivery.output_id.in_(outputs)),
+        delete(Review).where(Review.analysis_id.in_(analyses)),
+        delete(FlagHandling).where(FlagHandling.analysis_id.in_(analyses)),
         delete(Output).where(Output.analysis_id.in_(analyses)),
         delete(AnalysisInput).where(AnalysisInput.analysis_id.in_(analyses)),
         delete(Analysis).where(Analysis.study_id == study_id),
         delete(SetAside).where(SetAside.series_id.in_(series)),
         delete(Instance).where(Instance.series_id.in_(series)),
         delete(Series).where(Series.study_id == study_id),
+        delete(Backfill).where(backfill_of(study_id)),
         delete(Study).where(Study.id == study_id),
     ):
         session.execute(statement, execution_options={"synchronize_session": False})

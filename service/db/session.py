@@ -105,6 +105,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
+    # What is deleted is overwritten, so that an erased patient stands in no free page.
+    cursor.execute("PRAGMA secure_delete = ON")
     cursor.close()
 
 

@@ -103,7 +103,7 @@ class Series(Base):
     calling_ae: Mapped[str] = mapped_column(String(16), default="")
     #: A ``service.core.status.CompletionReason`` once closed.
     completion_reason: Mapped[str | None] = mapped_column(String(16))
-    first_at: Mapped[datetime]
+    first_at: Mapped[datetime] = mapped_column(index=True)
     last_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
     #: When its images were taken away after the time they are kept.
@@ -261,12 +261,26 @@ class Analysis(Base):
 
     __table_args__ = (
         Index("ix_analyses_state_not_before", "state", "not_before"),
+        # All that the funnel asks of a row, whose finding is large.
+        Index(
+            "ix_analyses_funnel",
+            "state",
+            "reason_code",
+            "contrast",
+            "flagged",
+            "undecided",
+            "withdrawn_at",
+            "withdrawal_reason",
+            "version",
+            "study_id",
+        ),
         Index(
             "ix_analyses_withdrawal_open",
             "id",
             sqlite_where=text(_WITHDRAWAL_OPEN),
             postgresql_where=text(_WITHDRAWAL_OPEN),
         ),
+        Index("ix_analyses_flagged", "id", sqlite_where=text("flagged"), postgresql_where=text("flagged")),
     )
 
 
@@ -349,6 +363,41 @@ class Delivery(Base):
     )
 
 
+class CommitmentRequest(Base):
+    """A sender's question whether we hold what it sent, which is answered later."""
+
+    __tablename__ = "commitment_requests"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    #: Name of the peer in the settings.
+    peer: Mapped[str] = mapped_column(String(64))
+    transaction_uid: Mapped[str] = mapped_column(String(64))
+    #: SHA-256 over the objects, so that the same question is known again.
+    digest: Mapped[str] = mapped_column(String(64))
+    #: SOP class UID by SOP instance UID; None once the sender has its answer.
+    objects: Mapped[dict[str, Any] | None]
+    #: How many objects it asks about.
+    count: Mapped[int]
+    #: A ``service.core.status.CommitmentState``.
+    state: Mapped[str] = mapped_column(String(16))
+    #: Counts tries to report.
+    attempts: Mapped[int] = mapped_column(default=0)
+    #: When the next try may be made.
+    next_at: Mapped[datetime | None]
+    requested_at: Mapped[datetime]
+    #: When the sender took the latest report, and what that said.
+    answered_at: Mapped[datetime | None]
+    committed: Mapped[int | None]
+    failed: Mapped[int | None]
+    #: Why the latest try did not succeed.
+    reason_code: Mapped[str | None] = mapped_column(String(64))
+
+    __table_args__ = (
+        UniqueConstraint("peer", "transaction_uid", "digest"),
+        Index("ix_commitment_requests_state_next_at", "state", "next_at"),
+    )
+
+
 class PeerCircuit(Base):
     """Whether a peer is sent to at all: a peer that fails again and again is left alone for a while."""
 
@@ -364,8 +413,9 @@ class PeerCircuit(Base):
     reason_code: Mapped[str | None] = mapped_column(String(64))
     reason_text: Mapped[str | None] = mapped_column(Text)
     changed_at: Mapped[datetime]
-    #: The peer refused the variant it was to get, and gets what that falls back to.
-    fallback: Mapped[bool] = mapped_column(default=False, server_default=false())
+    #: What the peer refused of the variant it was to get, as ``core.variant.REFUSABLE`` names it, with blanks
+    #: between; it gets the plainer form of each.
+    refused: Mapped[str] = mapped_column(String(64), default="", server_default="")
 
 
 class OptOut(Base):
@@ -386,6 +436,40 @@ class OptOut(Base):
     at: Mapped[datetime]
 
     __table_args__ = (UniqueConstraint("patient_key", "issuer_key"),)
+
+
+class Review(Base):
+    """What one reviewer said of the drawing of one result; the latest line of a result holds."""
+
+    __tablename__ = "reviews"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analyses.id"), index=True)
+    #: A ``service.core.status.Verdict``.
+    verdict: Mapped[str] = mapped_column(String(8))
+    comment: Mapped[str] = mapped_column(String(500), default="", server_default="")
+    #: As in the audit.
+    actor: Mapped[str] = mapped_column(String(80))
+    at: Mapped[datetime]
+
+
+class FlagHandling(Base):
+    """One step of somebody about the raised flags of one result. Rows are only ever appended."""
+
+    __tablename__ = "flag_handlings"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analyses.id"), index=True)
+    #: A ``service.core.status.FlagStep``.
+    step: Mapped[str] = mapped_column(String(16))
+    #: Where the flags stand from then on, a ``service.core.status.Handling``; None: where they stood.
+    state: Mapped[str | None] = mapped_column(String(16))
+    #: Who is asked to look, where they are handed over.
+    to_user: Mapped[str | None] = mapped_column(String(64))
+    comment: Mapped[str] = mapped_column(String(500), default="", server_default="")
+    #: As in the audit.
+    actor: Mapped[str] = mapped_column(String(80))
+    at: Mapped[datetime]
 
 
 class LegalHold(Base):
@@ -465,6 +549,108 @@ class Door(Base):
     __table_args__ = (UniqueConstraint("name", "host", "pid"),)
 
 
+class SelfTest(Base):
+    """One run of the phantom through the whole service."""
+
+    __tablename__ = "self_tests"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    #: The study that it sends; None once that is taken away again.
+    study_uid: Mapped[str | None] = mapped_column(String(64), unique=True)
+    #: Names of the peers that get its results all the same, with a comma between.
+    peers: Mapped[str] = mapped_column(String(1024), default="", server_default="")
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    #: "passed", or the code of the reason why not; None while it runs.
+    outcome: Mapped[str | None] = mapped_column(String(64))
+    #: What was measured beside what is true, and seconds by step.
+    detail: Mapped[dict[str, Any] | None]
+
+
+class OpenTrouble(Base):
+    """Something that is wrong now, as one recipient of notifications is told of it."""
+
+    __tablename__ = "open_troubles"
+
+    #: Name of the recipient in the settings.
+    recipient: Mapped[str] = mapped_column(String(64), primary_key=True)
+    #: ``service.core.trouble.Trouble.key``.
+    key: Mapped[str] = mapped_column(String(160), primary_key=True)
+    code: Mapped[str] = mapped_column(String(64))
+    about: Mapped[str] = mapped_column(String(96), default="", server_default="")
+    #: A ``service.core.trouble.Severity``.
+    severity: Mapped[str] = mapped_column(String(16))
+    #: Numbers for the sentences, as they were last.
+    numbers: Mapped[dict[str, Any] | None]
+    since: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    #: When the recipient was told; None while it may still pass by itself.
+    told_at: Mapped[datetime | None]
+
+
+class Notice(Base):
+    """One message to one recipient, kept until it is sent. Nothing of a patient stands in it."""
+
+    __tablename__ = "notices"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    recipient: Mapped[str] = mapped_column(String(64))
+    #: trouble, digest or test.
+    kind: Mapped[str] = mapped_column(String(16))
+    #: What makes it the only one of its kind, such as the day of a digest.
+    once: Mapped[str | None] = mapped_column(String(160), unique=True)
+    subject: Mapped[str] = mapped_column(String(256))
+    body: Mapped[str] = mapped_column(Text)
+    #: The same for programs.
+    content: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime]
+    #: pending, sent or dead.
+    state: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    next_at: Mapped[datetime | None]
+    sent_at: Mapped[datetime | None]
+    error_code: Mapped[str | None] = mapped_column(String(64))
+
+    __table_args__ = (Index("ix_notices_state_next_at", "state", "next_at"),)
+
+
+class Backfill(Base):
+    """One past study that is to be fetched from a peer, or one accession number that names some."""
+
+    __tablename__ = "backfills"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    #: Name of the peer in the settings.
+    peer: Mapped[str] = mapped_column(String(64))
+    #: study or accession.
+    kind: Mapped[str] = mapped_column(String(16))
+    #: StudyInstanceUID or AccessionNumber.
+    value: Mapped[str] = mapped_column(String(64))
+    #: Whether results go to the peers as usual.
+    deliver: Mapped[bool] = mapped_column(default=False, server_default=false())
+    #: The study came by this line alone, so nothing of it is delivered without ``deliver``.
+    brought: Mapped[bool] = mapped_column(default=False, server_default=false())
+    #: A ``service.core.status.BackfillOutcome``; None while it waits.
+    outcome: Mapped[str | None] = mapped_column(String(16))
+    #: Code of the reason of the last try that failed.
+    reason_code: Mapped[str | None] = mapped_column(String(64))
+    attempts: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    #: Not tried before; while it is tried, when another may take it.
+    next_at: Mapped[datetime]
+    #: When its images were asked for last: the pace goes by it.
+    started_at: Mapped[datetime | None] = mapped_column(index=True)
+    #: Images that came, or studies that an accession number names.
+    count: Mapped[int | None]
+    added_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("peer", "kind", "value"),
+        Index("ix_backfills_outcome_next_at", "outcome", "next_at"),
+        Index("ix_backfills_value", "value"),
+    )
+
+
 class User(Base):
     """A person who may log in."""
 
@@ -509,6 +695,8 @@ class ApiKey(Base):
     created_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    #: From when on it lets nobody in; None: never by itself.
+    expires_at: Mapped[datetime | None]
 
 
 class AuditEntry(Base):

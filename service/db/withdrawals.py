@@ -6,6 +6,7 @@ The row says it first; the objects that tell the peers are made afterwards, outs
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import ColumnElement, exists, or_, select
 from sqlalchemy.orm import Session, aliased
@@ -20,13 +21,15 @@ from service.core.status import (
 )
 from service.db import deliveries
 from service.db.deliveries import OutputFacts
-from service.db.ledger import add_event
+from service.db.ledger import add_event, lock_study_of
 from service.db.people import record
 from service.db.shapes import RESULTS
 from service.db.tables import Analysis, Delivery, Output
 from service.db.views import analysis_detail
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, Reason
 
+#: Why a version that was to score withdrawn measures again has no result.
+SCORES_DROPPED: Final = Reason("withdrawn", "The result was withdrawn before its measures were scored again.")
 #: What each peer is told with, in the order in which it is sent.
 TOLD_WITH = (OutputKind.SR, OutputKind.KOS)
 
@@ -77,28 +80,27 @@ def withdraw(
     """
     if reason not in WITHDRAWAL_REASONS:
         raise InvalidRequest("This is no reason of a withdrawal.", reason="unknown_withdrawal_reason")
-    detail = analysis_detail(session, analysis_id)
-    if detail is None:
+    rows = lock_versions(session, analysis_id)
+    analysis = next((row for row in rows if row.id == analysis_id), None)
+    if analysis is None:
         return False
-    # Newest first, as a worker does that publishes.
-    ids = {analysis_id, *(version.id for version in detail.versions)}
-    newest_first = select(Analysis).where(Analysis.id.in_(ids)).order_by(Analysis.id.desc())
-    rows = session.scalars(newest_first.with_for_update().execution_options(populate_existing=True)).all()
-    analysis = next(row for row in rows if row.id == analysis_id)
     if analysis.withdrawn_at is not None:
         raise InvalidRequest("This result is withdrawn already.", reason="already_withdrawn")
     if analysis.state not in RESULTS:
         raise InvalidRequest(f"This analysis is {analysis.state}.", reason="not_withdrawable")
     analysis.withdrawn_at, analysis.withdrawal_reason, analysis.withdrawn_by = now, reason, actor
+    said = {"reason": reason}
     for other in rows:
         if other.state not in TERMINAL:
-            # New scores of measures that are withdrawn are none; whoever measures again may go on.
-            again = AnalysisState.READY if other.rescores_id is None else AnalysisState.SUPERSEDED
-            other.state, other.lease_owner, other.not_before = again, None, None
+            other.state, other.lease_owner, other.not_before = AnalysisState.READY, None, None
             other.object_time = now
+            if other.rescores_id is not None:
+                # New scores of measures that are withdrawn are none; whoever measures again may go on.
+                other.state = AnalysisState.SUPERSEDED
+                other.reason_code, other.reason_text = SCORES_DROPPED.code, SCORES_DROPPED.text
+                add_event(session, "analysis_superseded", at=now, analysis_id=other.id, detail=said)
     session.flush()
     deliveries.drop_withdrawn(session, analysis_id)
-    said = {"reason": reason}
     # The comment is free text, so it stands where it goes with the study, and not in the audit record.
     event = {**said, "comment": comment.strip()} if comment.strip() else said
     add_event(session, "result_withdrawn", at=now, analysis_id=analysis_id, detail=event)
@@ -113,6 +115,20 @@ def withdraw(
         detail=said,
     )
     return True
+
+
+def lock_versions(session: Session, analysis_id: int) -> Sequence[Analysis]:
+    """All versions of an analysis, newest first as a worker locks them that publishes; none: no analysis.
+
+    Until the transaction ends nobody publishes, orders, withdraws or reviews one of them.
+    """
+    lock_study_of(session, analysis_id)
+    detail = analysis_detail(session, analysis_id)
+    if detail is None:
+        return ()
+    ids = {analysis_id, *(version.id for version in detail.versions)}
+    newest_first = select(Analysis).where(Analysis.id.in_(ids)).order_by(Analysis.id.desc())
+    return session.scalars(newest_first.with_for_update().execution_options(populate_existing=True)).all()
 
 
 def untold(session: Session, *, limit: int = 100) -> list[int]:

@@ -6,7 +6,6 @@ an object is. What is done with requests is told by ``Handler``; the protocol is
 
 import contextlib
 import logging
-import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,16 +24,33 @@ from service.dicom.pdu import (
     Rejection,
     Role,
 )
+from service.dicom.wire import MAXIMUM_PDU_SIZE, Gone, Wire
+
+__all__ = [
+    "MAXIMUM_PDU_SIZE",
+    "Association",
+    "Gone",
+    "Handler",
+    "Offer",
+    "Refuse",
+    "Sink",
+    "Telling",
+    "Wire",
+]
 
 log = logging.getLogger(__name__)
 
-#: What we take at a time: 6 to 16 per cent faster than the usual 16 kB (measured on loopback).
-MAXIMUM_PDU_SIZE: Final = 131072
-#: One read from the network; two of the largest PDUs, so that a small image needs few reads.
-BUFFER_BYTES: Final = 2 * MAXIMUM_PDU_SIZE
 #: Time for the request, and for the peer to close after the end (PS3.8 9.1.5, ARTIM; chosen by us).
 REQUEST_SECONDS: Final = 30.0
 CLOSE_SECONDS: Final = 5.0
+#: How long a peer that was promised something is silent before it is told on the same association: one that
+#: means to release it does so at once. Chosen by us.
+LOOK_SECONDS: Final = 1.0
+#: The root of DICOM (PS3.5 9.1), and what all its storage classes begin with (PS3.6 Annex A).
+STANDARD_ROOT: Final = "1.2.840.10008."
+STORAGE_ROOT: Final = "1.2.840.10008.5.1.4.1.1."
+#: Requests that carry a dataset; what becomes of it says the handler.
+WITH_DATASET: Final = frozenset({CommandField.C_STORE, CommandField.N_EVENT_REPORT, CommandField.N_ACTION})
 
 
 class Sink(Protocol):
@@ -57,7 +73,19 @@ class Handler(Protocol):
         """Whether the requestor may come in."""
 
     def open(self, command: Command, context: Context) -> Sink:
-        """Where the dataset of this C-STORE or N-EVENT-REPORT goes; never raises."""
+        """Where the dataset of this C-STORE, N-EVENT-REPORT or N-ACTION goes; never raises."""
+
+    def offer(self) -> "Offer":
+        """What the requestor, who was admitted, may use."""
+
+    def promised(self) -> bool:
+        """Whether something may have to be told on this association, while its requestor is silent."""
+
+    def telling(self) -> "Telling | None":
+        """What is to be told now."""
+
+    def told(self, status: int) -> None:
+        """What the requestor answered to that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +95,34 @@ class Offer:
     syntaxes: Mapping[str, frozenset[str]]
     #: Classes of which the requestor may be the provider (PS3.7 D.3.3.4).
     provided_by_peer: frozenset[str] = frozenset()
+    #: Classes of which the requestor may be nothing else.
+    only_provided_by_peer: frozenset[str] = frozenset()
+    #: Transfer syntaxes for classes that may be storage and are in no list of ours; none: they are refused.
+    unlisted_storage: frozenset[str] = frozenset()
+
+    def taken(self, abstract_syntax: str) -> frozenset[str] | None:
+        """The transfer syntaxes for a class; None where it is not taken."""
+        known = self.syntaxes.get(abstract_syntax)
+        if known is None and self.unlisted_storage and may_be_storage(abstract_syntax):
+            return self.unlisted_storage
+        return known
 
 
-class Gone(Exception):
-    """The peer is not there any more, or was silent for too long."""
+def may_be_storage(abstract_syntax: str) -> bool:
+    """Whether a class may be one of storage: it is private, or named where DICOM has its storage classes."""
+    standard = abstract_syntax.startswith(STANDARD_ROOT)
+    return not standard or abstract_syntax.startswith(STORAGE_ROOT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Telling:
+    """An N-EVENT-REPORT to the requestor of an association."""
+
+    context: Context
+    sop_class_uid: str
+    sop_instance_uid: str
+    event_type_id: int
+    dataset: bytes
 
 
 class Refuse:
@@ -90,92 +142,20 @@ class Refuse:
         """Nothing was begun."""
 
 
-class Wire:
-    """A connection with one reusable buffer."""
-
-    def __init__(self, connection: socket.socket, *, idle_seconds: float) -> None:
-        self._socket = connection
-        self._idle = idle_seconds
-        self._buffer = bytearray(BUFFER_BYTES)
-        self._view = memoryview(self._buffer)
-        self._start = self._end = 0
-        self._deadline: float | None = None
-        connection.settimeout(idle_seconds)
-
-    def limit(self, seconds: float | None) -> None:
-        """Everything until the next call must come within this time, not only the next byte."""
-        self._deadline = None if seconds is None else time.monotonic() + seconds
-        if seconds is None:
-            self._socket.settimeout(self._idle)
-
-    def take(self, size: int) -> memoryview:
-        """Exactly so many bytes, at most BUFFER_BYTES; valid until the next call."""
-        if self._start + size > BUFFER_BYTES:
-            rest = self._end - self._start
-            self._buffer[:rest] = self._buffer[self._start : self._end]
-            self._start, self._end = 0, rest
-        while self._end - self._start < size:
-            self._receive()
-        taken = self._view[self._start : self._start + size]
-        self._start += size
-        return taken
-
-    def some(self, most: int) -> memoryview:
-        """What is there, at least one byte; valid until the next call."""
-        if self._start == self._end:
-            self._start = self._end = 0
-            self._receive()
-        size = min(most, self._end - self._start)
-        taken = self._view[self._start : self._start + size]
-        self._start += size
-        return taken
-
-    def send(self, message: bytes) -> None:
-        """Send all of it."""
-        try:
-            self._socket.sendall(message)
-        except OSError as error:
-            raise Gone from error
-
-    def _receive(self) -> None:
-        """Wait for more bytes."""
-        if self._start == self._end:
-            self._start = self._end = 0
-        if self._deadline is not None:
-            self._socket.settimeout(max(self._deadline - time.monotonic(), 0.001))
-        try:
-            size = self._socket.recv_into(self._view[self._end :])
-        except OSError as error:  # A timeout and everything that TLS complains about are such, too.
-            raise Gone from error
-        if size == 0:
-            raise Gone
-        self._end += size
-
-    def drain(self, seconds: float) -> None:
-        """Wait for the peer to close, so that our last message is not lost by a reset."""
-        self.limit(seconds)
-        with contextlib.suppress(Gone):
-            while True:
-                self._start = self._end = 0
-                self._receive()
-
-    def close(self) -> None:
-        """Give the buffer back at once, not when somebody collects garbage."""
-        self._view.release()
-
-
 class Association:
     """Serves one connection in the thread that calls ``serve``."""
 
-    def __init__(self, wire: Wire, handler: Handler, offer: Offer) -> None:
+    def __init__(self, wire: Wire, handler: Handler) -> None:
         self._wire = wire
         self._handler = handler
-        self._offer = offer
         self._contexts: dict[int, Context] = {}
         self._maximum_length = 0
         self._command = bytearray()
         self._request: tuple[Command, Context] | None = None
         self._sink: Sink | None = None
+        #: Requests of ours, and the one whose answer is outstanding.
+        self._told = 0
+        self._outstanding: int | None = None
 
     def serve(self) -> None:
         """Answer everything until the end; never raises for what the peer does."""
@@ -213,11 +193,12 @@ class Association:
         if rejection is not None:
             self._wire.send(pdu.associate_reject(rejection))
             return False
-        contexts = [self._agree(proposal) for proposal in request.proposals]
+        offer = self._handler.offer()
+        contexts = [_agree(offer, proposal) for proposal in request.proposals]
         self._contexts = {c.number: c for c in contexts if c.result is ContextResult.ACCEPTED}
         self._maximum_length = request.maximum_length
         accept = pdu.associate_accept(
-            request, contexts, self._roles(request), maximum_length=MAXIMUM_PDU_SIZE
+            request, contexts, self._roles(request, offer), maximum_length=MAXIMUM_PDU_SIZE
         )
         self._wire.send(accept)
         return True
@@ -231,25 +212,14 @@ class Association:
             return Rejection.APPLICATION_CONTEXT
         return None
 
-    def _agree(self, proposal: Proposal) -> Context:
-        """The first of the requestor's transfer syntaxes that can be read."""
-        known = self._offer.syntaxes.get(proposal.abstract_syntax)
-        fitting = [syntax for syntax in proposal.transfer_syntaxes if known and syntax in known]
-        result = ContextResult.ACCEPTED
-        if not fitting:
-            result = ContextResult.ABSTRACT_SYNTAX if known is None else ContextResult.TRANSFER_SYNTAXES
-        return Context(
-            number=proposal.number,
-            abstract_syntax=proposal.abstract_syntax,
-            transfer_syntax=next(iter(fitting or proposal.transfer_syntaxes), ""),
-            result=result,
-        )
-
-    def _roles(self, request: AssociateRequest) -> dict[str, Role]:
+    def _roles(self, request: AssociateRequest, offer: Offer) -> dict[str, Role]:
         """Answers to proposed roles: the requestor is the user, and provider where we can be the user."""
         accepted = {context.abstract_syntax for context in self._contexts.values()}
         return {
-            uid: Role(scu=role.scu, scp=role.scp and uid in self._offer.provided_by_peer)
+            uid: Role(
+                scu=role.scu and uid not in offer.only_provided_by_peer,
+                scp=role.scp and uid in offer.provided_by_peer,
+            )
             for uid, role in request.roles.items()
             if uid in accepted
         }
@@ -261,6 +231,8 @@ class Association:
 
     def _next(self) -> bool:
         """Take one PDU; False after the last."""
+        if self._handler.promised():
+            self._tell()
         kind, length = self._header()
         if kind == Kind.DATA:
             if length > MAXIMUM_PDU_SIZE:
@@ -276,6 +248,37 @@ class Association:
         if kind == Kind.ABORT:
             raise Gone
         raise Malformed(_unexpected(kind))
+
+    def _tell(self) -> None:
+        """While the peer is silent, tell it what it was promised, if that is to be told here."""
+        until = time.monotonic() + self._wire.idle_seconds
+        while self._handler.promised() and self._outstanding is None and self._is_between():
+            if self._wire.wait(min(LOOK_SECONDS, self._wire.idle_seconds)):
+                return
+            telling = self._handler.telling()
+            if telling is not None:
+                self._report(telling)
+            elif time.monotonic() > until:
+                raise Gone
+
+    def _is_between(self) -> bool:
+        """Whether no request is coming in."""
+        return self._request is None and not self._command
+
+    def _report(self, telling: Telling) -> None:
+        """Send one N-EVENT-REPORT; its answer comes when it comes."""
+        self._told = self._outstanding = self._told % 0xFFFF + 1
+        command = dimse.event_report(
+            self._told,
+            sop_class_uid=telling.sop_class_uid,
+            sop_instance_uid=telling.sop_instance_uid,
+            event_type_id=telling.event_type_id,
+        )
+        number, most = telling.context.number, self._maximum_length
+        self._wire.send(
+            pdu.command_data(number, command, maximum_length=most)
+            + pdu.dataset_data(number, telling.dataset, maximum_length=most)
+        )
 
     def _data(self, length: int) -> None:
         """The presentation data values of one P-DATA-TF."""
@@ -305,9 +308,21 @@ class Association:
             raise Malformed
         self._command += self._wire.take(size)
         if last:
-            command = dimse.parse_command(bytes(self._command))
+            raw = bytes(self._command)
             self._command.clear()
-            self._begin(command, context)
+            if not self._is_answer(raw):
+                self._begin(dimse.parse_command(raw), context)
+
+    def _is_answer(self, raw: bytes) -> bool:
+        """Whether a command set answers what we told; it is taken in then."""
+        if self._outstanding is None:
+            return False
+        status = dimse.status_of(raw, message_id=self._outstanding)
+        if status is None:
+            return False
+        self._outstanding = None
+        self._handler.told(status)
+        return True
 
     def _begin(self, command: Command, context: Context) -> None:
         """A whole request has come; its dataset follows if it has one."""
@@ -315,12 +330,22 @@ class Association:
             return
         if command.has_dataset:
             self._request = (command, context)
-            if command.field in {CommandField.C_STORE, CommandField.N_EVENT_REPORT}:
+            if command.field in WITH_DATASET:
                 self._sink = self._handler.open(command, context)
             else:
                 self._sink = Refuse(Status.UNRECOGNIZED_OPERATION)
         else:
-            self._answer(command, context, _without_dataset(command))
+            self._answer(command, context, self._without_dataset(command, context))
+
+    def _without_dataset(self, command: Command, context: Context) -> int:
+        """The answer to a request that carries no dataset."""
+        if command.field == CommandField.C_ECHO:
+            return Status.SUCCESS
+        if command.field == CommandField.N_ACTION:
+            return self._handler.open(command, context).finish()
+        if command.field in WITH_DATASET:
+            return Status.PROCESSING_FAILURE
+        return Status.UNRECOGNIZED_OPERATION
 
     def _dataset_piece(self, context: Context, size: int, *, last: bool) -> None:
         """A part of a dataset."""
@@ -341,13 +366,19 @@ class Association:
         self._wire.send(pdu.command_data(context.number, response, maximum_length=self._maximum_length))
 
 
-def _without_dataset(command: Command) -> int:
-    """The answer to a request that carries no dataset."""
-    if command.field == CommandField.C_ECHO:
-        return Status.SUCCESS
-    if command.field in {CommandField.C_STORE, CommandField.N_EVENT_REPORT}:
-        return Status.PROCESSING_FAILURE
-    return Status.UNRECOGNIZED_OPERATION
+def _agree(offer: Offer, proposal: Proposal) -> Context:
+    """The first of the requestor's transfer syntaxes that can be read."""
+    known = offer.taken(proposal.abstract_syntax)
+    fitting = [syntax for syntax in proposal.transfer_syntaxes if known and syntax in known]
+    result = ContextResult.ACCEPTED
+    if not fitting:
+        result = ContextResult.ABSTRACT_SYNTAX if known is None else ContextResult.TRANSFER_SYNTAXES
+    return Context(
+        number=proposal.number,
+        abstract_syntax=proposal.abstract_syntax,
+        transfer_syntax=next(iter(fitting or proposal.transfer_syntaxes), ""),
+        result=result,
+    )
 
 
 def _unexpected(kind: int) -> AbortReason:

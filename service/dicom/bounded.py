@@ -27,8 +27,9 @@ PIXEL_ELEMENTS: Final = {0x7FE00008, 0x7FE00009, 0x7FE00010}
 #: What one reading of a few bytes comes to in memory, as most: an empty item of a sequence is three readings
 #: and takes 1.1 kB once parsed (measured: tests/unit/test_hostile_files.py).
 READING_BYTES: Final = 400
-#: A header that takes more memory is refused. Chosen by us: Enhanced MR of 1000 frames takes a tenth of it.
-LARGEST_HEADER_BYTES: Final = 96 * 2**20
+#: A header that takes more memory is refused. Chosen by us: Enhanced MR of 1000 frames takes a twentieth of
+#: it, and two thirds where a vendor adds a hundred elements of its own to each frame, as Philips does.
+LARGEST_HEADER_BYTES: Final = 192 * 2**20
 #: A deflated dataset that grows larger is refused: the most pixels that a volume may have, and a header.
 LARGEST_INFLATED_BYTES: Final = 2 * 2**28 + LARGEST_HEADER_BYTES
 #: Sequences within sequences: more is refused, whatever the recursion that Python happens to allow. Chosen by

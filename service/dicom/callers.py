@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from service.dicom.certificates import Certificate
 
@@ -38,10 +38,14 @@ class Caller:
     may_send: bool = True
     #: Let in to report on storage commitments, even if it may not send.
     may_report: bool = False
+    #: Let in to ask for storage commitment, even if it may not send.
+    may_ask: bool = False
     unwanted: Unwanted = "refuse"
     #: Let in by TLS alone, with a certificate that names one of these.
     tls: bool = False
     tls_subject: tuple[str, ...] = ()
+    #: May send this study and no other; None: any.
+    only_study: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,8 @@ class Admission:
     rejection: Rejection | None
 
 
+#: How a self-test calls itself.
+SELF_TEST_AE: Final = "MYOSELFTEST"
 #: Who is let in from this machine itself without being listed.
 LOOPBACK = Caller(name="loopback", ae_title="", host="127.0.0.0/8")
 
@@ -66,8 +72,16 @@ class CallerList:
         ae_title: str,
         loopback: bool | None = None,
         resolve: Resolve | None = None,
+        self_test: Callable[[], str | None] = lambda: None,
+        own_address: str = "",
     ) -> None:
-        """``loopback``: whether this machine itself may send unlisted; None: while nobody is listed."""
+        """``loopback``: whether this machine itself may send unlisted; None: while nobody is listed.
+
+        ``self_test`` tells the study that a self-test is about to send from this machine, by its loopback
+        or its ``own_address``.
+        """
+        self._self_test = self_test
+        self._own_address = own_address
         self._callers = tuple(callers)
         self._loopback = not self._callers if loopback is None else loopback
         self._ae_title = ae_title.strip()
@@ -81,6 +95,11 @@ class CallerList:
             return Admission(caller=None, rejection="called_ae_unknown")
         plain = plain_address(address)
         admission = self._admit_listed(calling_ae.strip(), plain, certificate)
+        if admission.caller is None and calling_ae.strip() == SELF_TEST_AE and self._is_here(plain):
+            study = self._self_test()
+            if study is not None:
+                caller = Caller(name="self-test", ae_title=SELF_TEST_AE, host=plain, only_study=study)
+                return Admission(caller=caller, rejection=None)
         if admission.caller is None and certificate is None and self._may_be_local(plain):
             return Admission(caller=LOOPBACK, rejection=None)
         if not self._callers:
@@ -91,12 +110,18 @@ class CallerList:
         """Whether this machine itself may send without being listed, and this is it."""
         return self._loopback and ipaddress.ip_address(address).is_loopback
 
+    def _is_here(self, address: str) -> bool:
+        """Whether somebody calls from this machine."""
+        return ipaddress.ip_address(address).is_loopback or address == self._own_address
+
     def _admit_listed(self, calling_ae: str, address: str, certificate: Certificate | None) -> Admission:
         """The first peer with this title at this address that may send in this way."""
         titled = [caller for caller in self._callers if caller.ae_title.strip() == calling_ae]
         here = [caller for caller in titled if self._is_at(caller.host, address)]
         senders = [caller for caller in here if caller.may_send]
-        senders += [caller for caller in here if caller.may_report and not caller.may_send]
+        senders += [
+            caller for caller in here if (caller.may_report or caller.may_ask) and not caller.may_send
+        ]
         if senders:
             return _by_channel(senders, certificate)
         if here:

@@ -94,6 +94,8 @@ SINGLE_SHOT_MIN_ECHOES: Final = 64
 #: Chemical shift between water and the main fat peak, and the proton's gyromagnetic ratio.
 FAT_SHIFT_PPM: Final = 3.4
 PROTON_MHZ_PER_TESLA: Final = 42.577
+#: Evidence where there is none.
+NOTHING_NAMED: Final = "no attribute names the contrast"
 #: Within this share of a cycle from exact opposition the boundary of fat and muscle is dark.
 OPPOSED_WITHIN_CYCLES: Final = 0.15
 
@@ -287,5 +289,5 @@ def _by_words(attributes: Attributes) -> ContrastReading:
     elif T1_WORDS.search(words):
         contrast = "t1"
     elif not words.strip():
-        evidence = "no attribute names the contrast"
+        evidence = NOTHING_NAMED
     return ContrastReading(contrast=contrast, evidence=evidence)

@@ -40,7 +40,7 @@ def _count(association: Association, study_uid: str, series_uid: str) -> int | N
     question.NumberOfSeriesRelatedInstances = None
     matches = [
         match
-        for match in _ask(association, question)
+        for match in ask(association, question)
         if Attributes((match,)).text("SeriesInstanceUID") == series_uid
     ]
     if not matches:
@@ -53,12 +53,12 @@ def _count(association: Association, study_uid: str, series_uid: str) -> int | N
     question.StudyInstanceUID, question.SeriesInstanceUID = study_uid, series_uid
     question.SOPInstanceUID = ""
     images = {
-        uid for match in _ask(association, question) if (uid := Attributes((match,)).text("SOPInstanceUID"))
+        uid for match in ask(association, question) if (uid := Attributes((match,)).text("SOPInstanceUID"))
     }
     return len(images) if images and len(images) < MOST_MATCHES else None
 
 
-def _ask(association: Association, question: Dataset) -> Iterator[Dataset]:
+def ask(association: Association, question: Dataset) -> Iterator[Dataset]:
     """The matches of one question, as many as are read."""
     try:
         for number, (status, match) in enumerate(

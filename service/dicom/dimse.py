@@ -21,6 +21,7 @@ class CommandField(IntEnum):
     C_STORE = 0x0001
     C_ECHO = 0x0030
     N_EVENT_REPORT = 0x0100
+    N_ACTION = 0x0130
     C_CANCEL = 0x0FFF
 
 
@@ -29,7 +30,10 @@ class Status(IntEnum):
 
     SUCCESS = 0x0000
     PROCESSING_FAILURE = 0x0110
+    NO_SUCH_SOP_INSTANCE = 0x0112
+    INVALID_ARGUMENT = 0x0115
     NO_SUCH_SOP_CLASS = 0x0118
+    NO_SUCH_ACTION = 0x0123
     NOT_AUTHORISED = 0x0124
     UNRECOGNIZED_OPERATION = 0x0211
     RESOURCE_LIMITATION = 0x0213
@@ -45,6 +49,7 @@ class Command:
     sop_class_uid: str
     sop_instance_uid: str
     event_type_id: int | None
+    action_type_id: int | None = None
 
 
 def parse_command(raw: bytes) -> Command:
@@ -64,6 +69,7 @@ def parse_command(raw: bytes) -> Command:
         sop_class_uid=_uid(elements.get(0x0002, elements.get(0x0003, b""))),
         sop_instance_uid=_uid(elements.get(0x1000, elements.get(0x1001, b""))),
         event_type_id=_number(elements, 0x1002),
+        action_type_id=_number(elements, 0x1008),
     )
 
 
@@ -114,8 +120,41 @@ def response(command: Command, status: int) -> bytes:
         elements.append((0x1000, _even(command.sop_instance_uid)))
     if command.event_type_id is not None:
         elements.append((0x1002, struct.pack("<H", command.event_type_id)))
+    if command.action_type_id is not None:
+        elements.append((0x1008, struct.pack("<H", command.action_type_id)))
+    return _command_set(elements)
+
+
+def _command_set(elements: list[tuple[int, bytes]]) -> bytes:
+    """Elements in order, with their length in front."""
     body = b"".join(_ELEMENT.pack(0, number, len(value)) + value for number, value in elements)
     return _ELEMENT.pack(0, 0, 4) + struct.pack("<I", len(body)) + body
+
+
+def event_report(message_id: int, *, sop_class_uid: str, sop_instance_uid: str, event_type_id: int) -> bytes:
+    """The command set of an N-EVENT-REPORT-RQ with a dataset (PS3.7 10.3.1.1)."""
+    return _command_set(
+        [
+            (0x0002, _even(sop_class_uid)),
+            (0x0100, struct.pack("<H", CommandField.N_EVENT_REPORT)),
+            (0x0110, struct.pack("<H", message_id)),
+            (0x0800, struct.pack("<H", NO_DATASET ^ 1)),
+            (0x1000, _even(sop_instance_uid)),
+            (0x1002, struct.pack("<H", event_type_id)),
+        ]
+    )
+
+
+def status_of(raw: bytes, *, message_id: int) -> int | None:
+    """The status in the answer to one of our requests; None where it is no answer to that.
+
+    Raises Malformed.
+    """
+    elements = _elements(raw)
+    field = _number(elements, 0x0100) or 0
+    if not field & RESPONSE_BIT or _number(elements, 0x0120) != message_id:
+        return None
+    return _number(elements, 0x0900)
 
 
 def _even(uid: str) -> bytes:

@@ -5,13 +5,16 @@ comes, under the same rules and to the same answers.
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from service.dicom.association import Sink
 from service.dicom.callers import Caller
 from service.dicom.dimse import Command, CommandField
 from service.dicom.edges import LONG_LENGTH_VRS
+from service.dicom.frames import UID_LENGTH
+from service.dicom.headers import Attributes, quiet, read_header
 from service.dicom.pdu import Context, ContextResult
 from service.dicom.scp import TRANSFER_SYNTAXES
 from service.dicom.storing import Refusal, Refused, StoreStatus, Storing, begin_store
@@ -62,6 +65,27 @@ def read_meta(head: bytes | bytearray) -> Meta | None:
     return Meta(sop_class, instance, syntax, end)
 
 
+@quiet()
+def meta_of(path: Path) -> Meta | None:
+    """What a file is by the word of its dataset, and where that begins; None where it does not say.
+
+    Older programs write no file meta information, and some that anonymise leave there what was true before.
+    """
+    try:
+        header = read_header(path, ("SOPClassUID", "SOPInstanceUID"))
+        with path.open("rb") as file:
+            head = file.read(META_BYTES)
+        there = head[PREAMBLE : PREAMBLE + 4] == PREFIX
+        _, end = _elements(head, PREAMBLE + 4 if there else 0)
+    except (UnreadableSeries, OSError, _NotYet):
+        return None
+    said = Attributes((header.dataset,) if header else ())
+    sop_class, instance = said.text("SOPClassUID"), said.text("SOPInstanceUID")
+    if header is None or not (sop_class and instance):
+        return None
+    return Meta(sop_class, instance, header.transfer_syntax_uid, end)
+
+
 def _elements(head: bytes | bytearray, at: int) -> tuple[dict[int, bytes], int]:
     """Values of group 0002 by element number, and where it ends (PS3.10 7.1: Explicit VR Little Endian).
 
@@ -86,8 +110,9 @@ def _elements(head: bytes | bytearray, at: int) -> tuple[dict[int, bytes], int]:
 
 
 def _uid(value: bytes) -> str:
-    """A UID without its padding; what is not ASCII is none."""
-    return value.rstrip(b"\x00 ").decode("ascii") if value.isascii() else ""
+    """A UID without its padding; what is too long or not ASCII is none."""
+    plain = value.rstrip(b"\x00 ")
+    return plain.decode("ascii") if plain.isascii() and len(plain) <= UID_LENGTH else ""
 
 
 class FileSink:
@@ -102,6 +127,10 @@ class FileSink:
         #: Class and instance, as soon as they are known.
         self.sop_class_uid = ""
         self.sop_instance_uid = ""
+
+    def begin(self, meta: Meta) -> None:
+        """What comes is the dataset of this object, without file meta information."""
+        self._begin(replace(meta, end=0))
 
     def write(self, piece: memoryview) -> None:
         """Take the next piece."""

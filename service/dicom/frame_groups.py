@@ -5,7 +5,6 @@ these is encoded once. The library, which encodes them anew for every frame, tak
 long series; the bytes are the same.
 """
 
-import struct
 from collections.abc import Iterable
 from typing import Final
 
@@ -13,21 +12,21 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
+from service.dicom.explicit import numbers, sequence
+
 #: (5200,9230); only pixels stand behind it.
 PER_FRAME: Final = 0x52009230
 FRAME_CONTENT: Final = 0x00209111
-DIMENSION_INDEX_VALUES: Final = 0x00209157
 #: Derivation Image Sequence and Plane Position Sequence: alike in all frames of one slice.
 OF_SLICE: Final = frozenset({0x00089124, 0x00209113})
 #: Segment Identification Sequence: alike in all frames of one segment.
 OF_SEGMENT: Final = frozenset({0x0062000A})
-_ITEM_TAG: Final = b"\xfe\xff\x00\xe0"
 
 
 def encode_frame_groups(frames: Iterable[Dataset]) -> bytes:
     """Per-Frame Functional Groups Sequence in Explicit VR Little Endian, with all lengths given."""
     known: dict[tuple[int, ...], bytes] = {}
-    return _sequence(PER_FRAME, [_item(_frame(frame, known)) for frame in frames])
+    return sequence("PerFrameFunctionalGroupsSequence", [_frame(frame, known) for frame in frames])
 
 
 def _frame(frame: Dataset, known: dict[tuple[int, ...], bytes]) -> bytes:
@@ -37,7 +36,7 @@ def _frame(frame: Dataset, known: dict[tuple[int, ...], bytes]) -> bytes:
     parts = []
     for tag in sorted(frame.keys()):
         if tag == FRAME_CONTENT:
-            parts.append(_sequence(FRAME_CONTENT, [_item(_frame_content(index))]))
+            parts.append(sequence("FrameContentSequence", [_frame_content(index)]))
             continue
         key = (tag, index[-1]) if tag in OF_SLICE else (tag, index[0]) if tag in OF_SEGMENT else (tag, *index)
         if key not in known:
@@ -58,18 +57,4 @@ def _by_library(frame: Dataset, tag: int) -> bytes:
 
 def _frame_content(index: tuple[int, ...]) -> bytes:
     """Dimension Index Values (UL)."""
-    return _tag(DIMENSION_INDEX_VALUES) + struct.pack(f"<2sH{len(index)}I", b"UL", 4 * len(index), *index)
-
-
-def _sequence(tag: int, items: list[bytes]) -> bytes:
-    """A sequence of encoded items."""
-    content = b"".join(items)
-    return _tag(tag) + struct.pack("<2sHI", b"SQ", 0, len(content)) + content
-
-
-def _item(content: bytes) -> bytes:
-    return _ITEM_TAG + struct.pack("<I", len(content)) + content
-
-
-def _tag(tag: int) -> bytes:
-    return struct.pack("<HH", tag >> 16, tag & 0xFFFF)
+    return numbers("DimensionIndexValues", index)

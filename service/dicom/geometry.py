@@ -49,8 +49,6 @@ def read_geometry(attributes: Attributes) -> FrameGeometry:
     rows, columns = attributes.whole("Rows") or 0, attributes.whole("Columns") or 0
     if rows < 1 or columns < 1:
         raise UnreadableSeries("The object is not an image.", reason="not_an_image")
-    if max(rows, columns) > LARGEST_MATRIX:
-        raise UnreadableSeries("The image matrix is too large.", reason="too_large")
     position = attributes.numbers("ImagePositionPatient")
     orientation = attributes.numbers("ImageOrientationPatient")
     spacing = attributes.numbers("PixelSpacing")
@@ -59,14 +57,35 @@ def read_geometry(attributes: Attributes) -> FrameGeometry:
             "Position, orientation or pixel spacing is missing, so nothing can be measured.",
             reason="no_geometry",
         )
+    return checked_geometry(
+        position=position,
+        orientation=orientation,
+        spacing=(spacing[0], spacing[1]),
+        rows=rows,
+        columns=columns,
+        thickness=attributes.number("SliceThickness"),
+    )
+
+
+def checked_geometry(
+    *,
+    position: tuple[float, ...],
+    orientation: tuple[float, ...],
+    spacing: tuple[float, float],
+    rows: int,
+    columns: int,
+    thickness: float | None,
+) -> FrameGeometry:
+    """The geometry by its numbers, as DICOM writes them; UnreadableSeries where they are not plausible."""
+    if max(rows, columns) > LARGEST_MATRIX:
+        raise UnreadableSeries("The image matrix is too large.", reason="too_large")
     column_direction, row_direction = _directions(orientation)
     _require_plausible(position, spacing, (rows, columns))
-    thickness = attributes.number("SliceThickness")
     return FrameGeometry(
         position_mm=np.array(position),
         column_direction=column_direction,
         row_direction=row_direction,
-        pixel_spacing_mm=(spacing[0], spacing[1]),
+        pixel_spacing_mm=spacing,
         rows=rows,
         columns=columns,
         slice_thickness_mm=thickness if thickness and 0 < thickness <= LONGEST_MM else None,

@@ -50,7 +50,7 @@ def split_into_stacks(frames: Iterable[HeaderFrame]) -> list[Frames]:
     all_there = nothing_missing(ordered)
     for group in exact.values():
         for alike in _cluster(group):
-            for station in separate_stations(alike):
+            for station in separate_stations(alike, all_there=all_there):
                 for part in _separate_repetitions(station):
                     stacks += split_blocks(_by_position(part), all_there=all_there)
     return sorted(stacks, key=lambda stack: min(_acquired(frame) for frame in stack))

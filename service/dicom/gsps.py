@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -9,9 +10,7 @@ import numpy as np
 import pydicom
 from highdicom.color import CIELabColor
 from numpy.typing import NDArray
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.tag import Tag
 from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 from pydicom.valuerep import format_number_as_ds
 
@@ -22,6 +21,7 @@ from service.core.outline import enclosed, outlines
 from service.core.status import OutputKind
 from service.dicom import codes
 from service.dicom.citing import is_multiframe
+from service.dicom.explicit import LONGEST_BYTES, numbers, sequence, text
 from service.dicom.frames import frame_attributes
 from service.dicom.headers import Attributes, quiet
 from service.dicom.identity import ObjectIdentity, Written, fingerprint, series_uid
@@ -51,7 +51,10 @@ WINDOW_TAGS: Final = [
     *("WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
-GRAPHIC_DATA: Final = Tag("GraphicData")
+#: (0070,0001), encoded here: there are thousands of lines.
+GRAPHIC_ANNOTATIONS: Final = 0x00700001
+#: So many points of two coordinates have a place in Graphic Data; a line with more has several parts.
+MAX_POINTS: Final = LONGEST_BYTES // 8
 #: Centre and width, in stored values.
 Window = tuple[float, float]
 
@@ -95,12 +98,12 @@ def write_gsps(
     state.ReferencedSeriesSequence = [_series(stack, source)]
     state.DisplayedAreaSelectionSequence = [_displayed_area(stack)]
     state.GraphicLayerSequence = _layers(names)
-    state.GraphicAnnotationSequence = [*_annotations(stack, mask, names), _notice(notice)]
     windows = _windows(stack, source)
     if windows:
         state.SoftcopyVOILUTSequence = windows
     stamp(state, identity)
-    return write(state, kind=OutputKind.GSPS, path=path)
+    annotations = sequence("GraphicAnnotationSequence", [*_annotations(stack, mask, names), _notice(notice)])
+    return write(state, kind=OutputKind.GSPS, path=path, encoded={GRAPHIC_ANNOTATIONS: annotations})
 
 
 def _layers(names: dict[Label, str]) -> list[Dataset]:
@@ -123,62 +126,72 @@ def _layer_name(label: Label) -> str:
     return label.name
 
 
-def _annotations(stack: Stack, mask: Mask, names: dict[Label, str]) -> Iterator[Dataset]:
-    """The outlines of each segment on each slice that shows it."""
+def _annotations(stack: Stack, mask: Mask, names: dict[Label, str]) -> Iterator[bytes]:
+    """The outlines of each segment on each slice that shows it, as encoded items."""
     for frame, labels in zip(stack.frames, mask.labels, strict=True):
+        image = _encoded_image(stack, frame)
         for label, name in names.items():
-            lines = [line for line in outlines(labels == label) if abs(enclosed(line)) >= MIN_PIXELS]
+            drawn = [(enclosed(line), line) for line in outlines(labels == label)]
+            lines = [line for area, line in drawn if abs(area) >= MIN_PIXELS]
             if not lines:
                 continue
-            annotation = Dataset()
-            annotation.ReferencedImageSequence = [_image(stack, frame)]
-            annotation.GraphicLayer = _layer_name(label)
-            annotation.GraphicObjectSequence = [_polyline(line) for line in lines]
+            annotation = image + text("GraphicLayer", _layer_name(label))
             if label in (Label.LEAN_LEFT, Label.LEAN_RIGHT):
-                annotation.TextObjectSequence = [_name(name, max(lines, key=enclosed))]
-            yield annotation
+                largest = max(drawn, key=itemgetter(0))[1]
+                annotation += sequence("TextObjectSequence", [_name(name, largest)])
+            parts = [_polyline(part) for line in lines for part in _parts(line)]
+            yield annotation + sequence("GraphicObjectSequence", parts)
 
 
-def _polyline(corners: NDArray[np.float64]) -> Dataset:
-    """One closed line; (0, 0) is the outer corner of the first pixel (PS3.3 C.10.5.1.2)."""
-    points = np.vstack([corners, corners[:1]])[:, ::-1]
-    item = Dataset()
-    item.GraphicAnnotationUnits = "PIXEL"
-    item.GraphicDimensions = 2
-    item.NumberOfGraphicPoints = len(points)
-    # As it will be written: the library would look at each of a hundred thousand numbers by itself.
-    raw = np.ascontiguousarray(points, dtype="<f4").tobytes()
-    item[GRAPHIC_DATA] = RawDataElement(
-        GRAPHIC_DATA, "FL", len(raw), raw, value_tell=0, is_implicit_VR=False, is_little_endian=True
+def _parts(corners: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    """One closed line, in parts that begin where the one before ended if it has more points than fit."""
+    closed = np.vstack([corners, corners[:1]])
+    for start in range(0, len(corners), MAX_POINTS - 1):
+        yield closed[start : start + MAX_POINTS]
+
+
+def _polyline(points: NDArray[np.float64]) -> bytes:
+    """One line; (0, 0) is the outer corner of the first pixel (PS3.3 C.10.5.1.2)."""
+    return (
+        text("GraphicAnnotationUnits", "PIXEL")
+        + numbers("GraphicDimensions", 2)
+        + numbers("NumberOfGraphicPoints", len(points))
+        + numbers("GraphicData", points[:, ::-1])
+        + text("GraphicType", "POLYLINE")
+        + text("GraphicFilled", "N")
     )
-    item.GraphicType = "POLYLINE"
-    item.GraphicFilled = "N"
-    return item
 
 
-def _name(name: str, corners: NDArray[np.float64]) -> Dataset:
+def _name(name: str, corners: NDArray[np.float64]) -> bytes:
     """The segment's name below the lowest corner of its outline."""
     row, column = corners[corners[:, 0].argmax()]
-    item = Dataset()
-    item.AnchorPointAnnotationUnits = "PIXEL"
-    item.UnformattedTextValue = name
-    item.AnchorPoint = [float(column), float(row)]
-    item.AnchorPointVisibility = "N"
-    return item
+    return (
+        text("AnchorPointAnnotationUnits", "PIXEL")
+        + text("UnformattedTextValue", name)
+        + numbers("AnchorPoint", [column, row])
+        + text("AnchorPointVisibility", "N")
+    )
 
 
-def _notice(text: str) -> Dataset:
+def _notice(notice: str) -> bytes:
     """On every image: what this is for."""
-    item = Dataset()
-    item.BoundingBoxAnnotationUnits = "DISPLAY"
-    item.UnformattedTextValue = text
-    item.BoundingBoxTopLeftHandCorner = list(NOTICE_BOX[:2])
-    item.BoundingBoxBottomRightHandCorner = list(NOTICE_BOX[2:])
-    item.BoundingBoxTextHorizontalJustification = "LEFT"
-    annotation = Dataset()
-    annotation.GraphicLayer = NOTICE_LAYER
-    annotation.TextObjectSequence = [item]
-    return annotation
+    item = (
+        text("BoundingBoxAnnotationUnits", "DISPLAY")
+        + text("UnformattedTextValue", notice)
+        + numbers("BoundingBoxTopLeftHandCorner", NOTICE_BOX[:2])
+        + numbers("BoundingBoxBottomRightHandCorner", NOTICE_BOX[2:])
+        + text("BoundingBoxTextHorizontalJustification", "LEFT")
+    )
+    return text("GraphicLayer", NOTICE_LAYER) + sequence("TextObjectSequence", [item])
+
+
+def _encoded_image(stack: Stack, frame: FrameRef) -> bytes:
+    """The reference to one slice, encoded once for all that is drawn on it."""
+    image = text("ReferencedSOPClassUID", stack.facts.sop_class_uid)
+    image += text("ReferencedSOPInstanceUID", frame.sop_instance_uid)
+    if frame.frame is not None:
+        image += text("ReferencedFrameNumber", str(frame.frame))
+    return sequence("ReferencedImageSequence", [image])
 
 
 def _displayed_area(stack: Stack) -> Dataset:

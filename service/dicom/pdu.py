@@ -245,12 +245,21 @@ def abort(reason: AbortReason) -> bytes:
 
 def command_data(context: int, command: bytes, *, maximum_length: int) -> bytes:
     """A command set as P-DATA-TF, in pieces that the peer takes (PS3.8 9.3.5)."""
-    largest = len(command) if maximum_length == 0 else max(maximum_length - VALUE_HEADER.size, 2)
-    pieces = [command[at : at + largest] for at in range(0, len(command), largest)]
+    return _data(context, command, COMMAND_BIT, maximum_length)
+
+
+def dataset_data(context: int, dataset: bytes, *, maximum_length: int) -> bytes:
+    """A dataset as P-DATA-TF, in pieces that the peer takes (PS3.8 9.3.5)."""
+    return _data(context, dataset, 0, maximum_length)
+
+
+def _data(context: int, message: bytes, control: int, maximum_length: int) -> bytes:
+    largest = len(message) if maximum_length == 0 else max(maximum_length - VALUE_HEADER.size, 2)
     made = []
-    for piece in pieces:
-        control = COMMAND_BIT | (LAST_BIT if piece is pieces[-1] else 0)
-        made.append(_pdu(Kind.DATA, VALUE_HEADER.pack(len(piece) + 2, context, control) + piece))
+    for at in range(0, len(message), largest):
+        piece = message[at : at + largest]
+        last = LAST_BIT if at + largest >= len(message) else 0
+        made.append(_pdu(Kind.DATA, VALUE_HEADER.pack(len(piece) + 2, context, control | last) + piece))
     return b"".join(made)
 
 

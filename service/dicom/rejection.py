@@ -31,7 +31,7 @@ from service.dicom.identity import (
 )
 from service.dicom.report import Observer, root_container, statements
 from service.dicom.sources import normalise
-from service.dicom.sr import write_report
+from service.dicom.sr import Edition, write_report
 from service.dicom.stamp import (
     blank_person,
     copy_patient_and_study,
@@ -128,10 +128,8 @@ def write_withdrawal_sr(
         key=["withdrawal", reason, words.language],
         model_name=wording.PRODUCT,
         identity=identity,
-        path=path,
-        predecessor=predecessor,
-        sr_class=sr_class,
-    )
+        editions=[Edition(sr_class=sr_class, path=path, predecessor=predecessor)],
+    )[0]
 
 
 def _why(reason: codes.WithdrawalReason, words: Words) -> str:

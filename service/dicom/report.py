@@ -32,6 +32,8 @@ from service.dicom.stack import Stack
 
 #: Representative images in the image library; the series is named by the evidence (DICOM.md 0.13).
 KEY_IMAGES: Final = 3
+#: Checks whose detail is said in words too; of the others the name, where they did not pass.
+SAID_IN_FULL: Final = ("dixon_pair", "identity_agrees")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +176,7 @@ def _sentences(finding: Finding, words: Words) -> list[str]:
     said += wording.change_sentences(finding.change, words)
     said.append(f"{wording.quality_sentence(finding.quality, words)}.")
     said += [
-        words.reason(check.check, check.detail) for check in finding.quality if check.check == "dixon_pair"
+        words.reason(check.check, check.detail) for check in finding.quality if check.check in SAID_IN_FULL
     ]
     said += _provenance(finding, words)
     if finding.measures is None:
@@ -207,18 +209,21 @@ def _provenance(finding: Finding, words: Words) -> list[str]:
                 id=definition.id,
                 version=definition.version,
                 method=definition.fat_method or none,
-                rule=definition.boundary_rule.rstrip("."),
+                rule=wording.boundary_rule(definition, words).rstrip("."),
             )
         )
     if model is not None:
         said.append(
             words(
-                "Network {name} {version}, sha256 {sha256}; software {software}; policy {policy}.",
+                "Network {name} {version} ({provider}, {precision}), sha256 {sha256}; "
+                "software {software}; policy {policy}.",
                 name=model.name,
                 version=model.version,
+                provider=model.provider,
+                precision=model.precision,
                 sha256=model.sha256,
                 software=finding.software,
                 policy=finding.policy or none,
             )
         )
-    return said
+    return said + wording.measured_by_sentences(finding, words)

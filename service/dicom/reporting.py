@@ -29,40 +29,50 @@ class Report:
     dataset: bytes
 
 
-class ReportSink:
+class ListSink:
+    """Takes a dataset that lists objects, and keeps it in memory while it is not too long."""
+
+    def __init__(self, largest: int) -> None:
+        self._largest = largest
+        self.dataset = bytearray()
+        self.too_long = False
+
+    def write(self, piece: memoryview) -> None:
+        """Keep it while it is not too long."""
+        self.too_long = self.too_long or len(self.dataset) + len(piece) > self._largest
+        if self.too_long:
+            self.dataset.clear()
+        else:
+            self.dataset += piece
+
+    def abandon(self) -> None:
+        """The rest will not come; nothing was begun."""
+
+
+class ReportSink(ListSink):
     """Takes the dataset of one report."""
 
     def __init__(
         self, command: Command, context: Context, *, caller: Caller, on_report: Callable[[Report], int]
     ) -> None:
+        super().__init__(LARGEST_REPORT)
         self._command = command
         self._syntax = context.transfer_syntax
         self._caller = caller
         self._on_report = on_report
-        self._dataset = bytearray()
-        self._too_long = False
-
-    def write(self, piece: memoryview) -> None:
-        """Keep it while it is not too long."""
-        self._too_long = self._too_long or len(self._dataset) + len(piece) > LARGEST_REPORT
-        if not self._too_long:
-            self._dataset += piece
 
     def finish(self) -> int:
         """Hand the report on; the answer."""
-        if self._too_long:
+        if self.too_long:
             return Status.RESOURCE_LIMITATION
         report = Report(
             caller=self._caller,
             event_type_id=self._command.event_type_id,
             transfer_syntax_uid=self._syntax,
-            dataset=bytes(self._dataset),
+            dataset=bytes(self.dataset),
         )
         try:
             return self._on_report(report)
         except Exception:  # The edge of a thread: the peer gets an answer and may report again.
             log.exception("report_failed")
             return Status.PROCESSING_FAILURE
-
-    def abandon(self) -> None:
-        """The rest will not come; nothing was begun."""

@@ -8,22 +8,20 @@ import logging
 import selectors
 import socket
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final
 
-from pynetdicom import AllStoragePresentationContexts
-
-from service.dicom.association import MAXIMUM_PDU_SIZE, Association, Offer, Refuse, Sink, Wire
+from service.dicom.association import MAXIMUM_PDU_SIZE, Association, Offer, Refuse, Sink, Telling, Wire
 from service.dicom.callers import Admission, Caller, CallerList
 from service.dicom.certificates import Certificate
+from service.dicom.committing import Desk, Promises
 from service.dicom.dimse import Command, CommandField, Status
+from service.dicom.offering import TRANSFER_SYNTAXES, for_discarding, make_offer
 from service.dicom.pdu import AssociateRequest, Context, Rejection
 from service.dicom.reporting import STORAGE_COMMITMENT, Report, ReportSink
 from service.dicom.spool import Spool
 from service.dicom.storing import (
-    MR_CLASSES,
-    RESULT_CLASSES,
     Received,
     Refused,
     StoreStatus,
@@ -51,26 +49,6 @@ IDLE_SECONDS: Final = 60.0
 #: Connections beyond the associations: for those that are being asked who they are, or told that there is
 #: no place. Chosen by us.
 SPARE_CONNECTIONS: Final = 20
-VERIFICATION: Final = "1.2.840.10008.1.1"
-#: Everything that a decoder is installed for (PS3.5, 8 and Annex A).
-TRANSFER_SYNTAXES: Final = (
-    "1.2.840.10008.1.2.1",  # Explicit VR Little Endian
-    "1.2.840.10008.1.2",  # Implicit VR Little Endian
-    "1.2.840.10008.1.2.2",  # Explicit VR Big Endian
-    "1.2.840.10008.1.2.1.99",  # Deflated
-    "1.2.840.10008.1.2.5",  # RLE
-    "1.2.840.10008.1.2.4.50",  # JPEG Baseline
-    "1.2.840.10008.1.2.4.51",  # JPEG Extended
-    "1.2.840.10008.1.2.4.57",  # JPEG Lossless
-    "1.2.840.10008.1.2.4.70",  # JPEG Lossless, first-order prediction
-    "1.2.840.10008.1.2.4.80",  # JPEG-LS Lossless
-    "1.2.840.10008.1.2.4.81",  # JPEG-LS Near-lossless
-    "1.2.840.10008.1.2.4.90",  # JPEG 2000 Lossless
-    "1.2.840.10008.1.2.4.91",  # JPEG 2000
-    "1.2.840.10008.1.2.4.201",  # HTJ2K Lossless
-    "1.2.840.10008.1.2.4.202",  # HTJ2K Lossless RPCL
-    "1.2.840.10008.1.2.4.203",  # HTJ2K
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +72,8 @@ class Listener:
     on_rejected: Callable[[Rejected], None]
     #: Takes a report about storage commitment and gives the DIMSE status of the answer; None: not offered.
     on_report: Callable[[Report], int] | None = None
+    #: Takes questions about storage commitment of callers that may ask; None: not offered.
+    desk: Desk | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +110,9 @@ class Receiver:
             largest_bytes=bounds.object_bytes,
         )
         self._bounds = bounds
-        self._offer = _offer(reports=listener.on_report is not None)
+        self._offers = {
+            asks: make_offer(reports=listener.on_report is not None, asks=asks) for asks in (False, True)
+        }
         self._keyring = keyring
         self._lock = threading.Lock()
         self._visitors: set[_Visitor] = set()
@@ -255,7 +237,17 @@ class Receiver:
                 return
             visitor.connection = connection
         with contextlib.closing(Wire(connection, idle_seconds=self._bounds.idle_seconds)) as wire:
-            Association(wire, visitor, self._offer).serve()
+            Association(wire, visitor).serve()
+
+    def offer(self, caller: Caller) -> Offer:
+        """What a caller may use."""
+        offer = self._offers[caller.may_ask and self._listener.desk is not None]
+        return for_discarding(offer) if caller.unwanted == "discard" else offer
+
+    def promises(self, caller: Caller) -> Promises | None:
+        """What a caller may be told on one association; None where it may not ask."""
+        desk = self._listener.desk
+        return Promises(desk, caller) if desk is not None and caller.may_ask else None
 
     def admit(self, calling: str, called: str, visitor: "_Visitor") -> Admission:
         """Whether a caller is on the list."""
@@ -284,7 +276,10 @@ class Receiver:
         if command.field == CommandField.C_STORE and not caller.may_send:
             return Refuse(Status.NOT_AUTHORISED)
         if command.field == CommandField.C_STORE:
-            return begin_store(command, context, caller=caller, calling_ae=calling_ae, storing=self._storing)
+            storing = self._storing
+            if caller.only_study is not None:
+                storing = replace(storing, only_study=caller.only_study)
+            return begin_store(command, context, caller=caller, calling_ae=calling_ae, storing=storing)
         report = self._listener.on_report
         if report is None or context.abstract_syntax != STORAGE_COMMITMENT:
             return Refuse(Status.NO_SUCH_SOP_CLASS)
@@ -303,6 +298,7 @@ class _Visitor:
         self.has_place = False
         self._caller: Caller | None = None
         self._calling_ae = ""
+        self._promises: Promises | None = None
         self.thread = threading.Thread(target=self._run, name="dicom-association", daemon=True)
 
     def _run(self) -> None:
@@ -331,26 +327,42 @@ class _Visitor:
             log.warning("associations_exhausted", extra={"calling_ae": calling, "address": self.address})
             return Rejection.LOCAL_LIMIT
         self._caller, self._calling_ae = admission.caller, calling
+        self._promises = self._receiver.promises(admission.caller)
         return None
+
+    def offer(self) -> Offer:
+        """What this caller may use."""
+        assert self._caller is not None
+        return self._receiver.offer(self._caller)
 
     def open(self, command: Command, context: Context) -> Sink:
         """Where the dataset of a request goes."""
         assert self._caller is not None
+        if command.field == CommandField.N_ACTION:
+            if context.abstract_syntax != STORAGE_COMMITMENT:
+                return Refuse(Status.UNRECOGNIZED_OPERATION)
+            if self._promises is None:
+                return Refuse(Status.NOT_AUTHORISED)
+            return self._promises.sink(command, context)
         return self._receiver.open(command, context, caller=self._caller, calling_ae=self._calling_ae)
 
+    def promised(self) -> bool:
+        """Whether a question about storage commitment is open that came on this association."""
+        return self._promises is not None and self._promises.waiting
 
-def _offer(*, reports: bool) -> Offer:
-    """Verification, and every storage class: what is not wanted is answered, not left hanging."""
-    storage = _storage_classes()
-    syntaxes = dict.fromkeys(storage, frozenset(TRANSFER_SYNTAXES))
-    syntaxes[VERIFICATION] = frozenset(TRANSFER_SYNTAXES[:3])
-    if reports:
-        syntaxes[STORAGE_COMMITMENT] = frozenset(TRANSFER_SYNTAXES[:3])
-    return Offer(syntaxes=syntaxes, provided_by_peer=frozenset({STORAGE_COMMITMENT} if reports else ()))
+    def telling(self) -> Telling | None:
+        """What is to be told of that now; a fault of ours is told nobody."""
+        assert self._promises is not None
+        try:
+            return self._promises.next()
+        except Exception:  # The edge of a thread: the worker tells it later.
+            log.exception("commitment_not_told")
+            return None
 
-
-def _storage_classes() -> Iterable[str]:
-    """Every storage class that is known."""
-    return {str(context.abstract_syntax) for context in AllStoragePresentationContexts} | (
-        MR_CLASSES | RESULT_CLASSES
-    )
+    def told(self, status: int) -> None:
+        """What the sender answered to that."""
+        assert self._promises is not None
+        try:
+            self._promises.told(status)
+        except Exception:  # The edge of a thread: the worker tells it again.
+            log.exception("commitment_not_recorded")

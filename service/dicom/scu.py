@@ -4,7 +4,7 @@ import logging
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from pydicom.filereader import dcmread, read_file_meta_info
 from pydicom.uid import UID
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
@@ -100,10 +101,12 @@ def echo(address: Address) -> float:
     return time.perf_counter() - start
 
 
-def store(paths: Sequence[Path], address: Address, *, whole: bool = False) -> list[StoreOutcome]:
+def store(
+    paths: Sequence[Path], address: Address, *, needed: Collection[str] = frozenset()
+) -> list[StoreOutcome]:
     """Send DICOM files over one association (more where one cannot hold the contexts), in order.
 
-    ``whole``: nothing is sent where the peer refuses the class of one of them.
+    ``needed``: SOP classes, and nothing is sent where the peer refuses one of these.
 
     An object on which the peer broke off has "no_answer", and those behind it are "not_tried": they may go
     on an association of their own. Raises PeerUnreachable when no association could be made at all.
@@ -121,8 +124,8 @@ def store(paths: Sequence[Path], address: Address, *, whole: bool = False) -> li
         try:
             with associate(address, _proposals(batch, deflated=address.deflated)) as association:
                 reached = True
-                refused = _refused(association, batch) if whole else set()
-                if refused:
+                refused = _refused(association, batch)
+                if any(item.sop_class_uid in needed for item in refused):
                     outcomes.extend(
                         item.outcome(None, "context_refused" if item in refused else NOT_TRIED)
                         for item in batch
@@ -250,6 +253,7 @@ def associate(
     contexts: Sequence[PresentationContext],
     *,
     handlers: Sequence[evt.EventHandlerType] = (),
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
 ) -> Iterator[Association]:
     """An association with the peer, released at the end. Raises PeerUnreachable."""
     application = AE(ae_title=address.calling_ae)
@@ -270,6 +274,7 @@ def associate(
             contexts=list(contexts),
             ae_title=address.ae_title,
             max_pdu=MAXIMUM_PDU_SIZE,
+            ext_neg=list(roles),
             evt_handlers=[(evt.EVT_CONN_OPEN, on_open), *handlers],
             # The library asks of a context only to wrap the socket.
             tls_args=None if address.tls is None else (cast("ssl.SSLContext", address.tls), address.host),

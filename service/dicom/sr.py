@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,7 @@ from service.core.finding import Finding
 from service.core.language import ENGLISH, Words
 from service.core.mask import Mask
 from service.core.status import OutputKind
-from service.core.variant import SrClass, SrForm
+from service.core.variant import SR_CLASS_UIDS, SrClass, SrForm
 from service.dicom import codes
 from service.dicom.citing import cited, images_of_all
 from service.dicom.groups import Cited, Segmented, measurement_groups
@@ -48,17 +49,18 @@ CLASSES: Final[dict[SrClass, type[Dataset]]] = {
 }
 
 
-#: PS3.4 B.5.
-CLASS_UIDS: Final[dict[SrClass, str]] = {
-    "comprehensive3d": "1.2.840.10008.5.1.4.1.1.88.34",
-    "comprehensive": "1.2.840.10008.5.1.4.1.1.88.33",
-    "enhanced": "1.2.840.10008.5.1.4.1.1.88.22",
-}
+#: Until the report has the name of an edition.
+UNNAMED: Final = "2.25.0"
 
 
-def class_uid(sr_class: SrClass) -> str:
-    """The SOP class of a report of that kind."""
-    return CLASS_UIDS[sr_class]
+@dataclass(frozen=True, kw_only=True)
+class Edition:
+    """One class in which a report is written; content and evidence are the same in all."""
+
+    sr_class: SrClass
+    path: Path
+    #: The earlier report that this one takes the place of.
+    predecessor: Reference | None = None
 
 
 def write_sr(
@@ -68,21 +70,19 @@ def write_sr(
     segs: Sequence[Segmented],
     others: Sequence[Written],
     identity: ObjectIdentity,
-    path: Path,
+    editions: Sequence[Edition],
     further: Sequence[Stack] = (),
-    predecessor: Reference | None = None,
-    sr_class: SrClass = "comprehensive3d",
     form: SrForm = "volumetric",
     mask: Mask | None = None,
     words: Words = ENGLISH,
-) -> Written:
-    """Write the finding as a preliminary, unverified structured report.
+) -> list[Written]:
+    """Write the finding as a preliminary, unverified structured report, once in each class asked for.
 
     A finding without measures becomes a report that holds the reason and no number. ``segs`` are the
     segmentations: one, or one for each station of a scan in several. ``further`` are
     stacks beside the one that results lie on, such as the fat image of a Dixon pair: evidence too.
-    ``predecessor`` is the earlier report that this one takes the place of. The planar form has one group
-    with an outline of ``mask`` in place of all groups, for viewers that show nothing of the others.
+    The planar form has one group with an outline of ``mask`` in place of all groups, for viewers that show
+    nothing of the others.
     """
     source = first_source(stack)
     images = images_of_all(stack, source, [(other, first_source(other)) for other in further])
@@ -122,9 +122,7 @@ def write_sr(
         key=key,
         model_name=observer_of(finding).model,
         identity=identity,
-        path=path,
-        predecessor=predecessor,
-        sr_class=sr_class,
+        editions=editions,
     )
 
 
@@ -136,28 +134,22 @@ def write_report(
     key: Sequence[bytes | str],
     model_name: str,
     identity: ObjectIdentity,
-    path: Path,
-    predecessor: Reference | None,
-    sr_class: SrClass,
-) -> Written:
-    """Write a content tree as a report; ``key`` is what shaped it, beside evidence, class and person."""
+    editions: Sequence[Edition],
+) -> list[Written]:
+    """Write a content tree as a report, once in each class asked for.
+
+    ``key`` is what shaped it, beside evidence, class, predecessor and person. The classes allow the same of
+    what we say (no SCOORD3D, nothing by reference), so the report is built once and named anew for each.
+    """
     person = take_person([source])
-    sop_instance_uid = instance_uid(
-        OutputKind.SR,
-        identity.report_digest,
-        identity,
-        fingerprint(*key),
-        fingerprint(*(str(each.SOPInstanceUID) for each in evidence)),
-        person_fingerprint(person),
-        "" if predecessor is None else predecessor.sop_instance_uid,
-        sr_class,
-    )
-    report = CLASSES[sr_class](
+    # The plainest class allows least, so what it allows is allowed in all.
+    strictest = max(editions, key=lambda edition: list(SR_CLASS_UIDS).index(edition.sr_class))
+    report = CLASSES[strictest.sr_class](
         evidence=[blank_person(evidence[0]), *evidence[1:]],
         content=content,
-        series_instance_uid=series_uid(sop_instance_uid),
+        series_instance_uid=UNNAMED,
         series_number=SERIES_NUMBERS[OutputKind.SR],
-        sop_instance_uid=sop_instance_uid,
+        sop_instance_uid=UNNAMED,
         instance_number=1,
         manufacturer=MANUFACTURER,
         is_complete=True,
@@ -165,12 +157,42 @@ def write_report(
         is_verified=False,
         series_description=SERIES_DESCRIPTION,
         coding_schemes=[codes.coding_scheme()],
-        previous_versions=None if predecessor is None else [predecessor.as_dataset()],
     )
     copy_patient_and_study(person, report)
     describe_equipment(report, kind=OutputKind.SR, description=SERIES_DESCRIPTION, model_name=model_name)
     stamp(report, identity)
-    return write(report, kind=OutputKind.SR, path=path)
+    shaped = [
+        fingerprint(*key),
+        fingerprint(*(str(each.SOPInstanceUID) for each in evidence)),
+        person_fingerprint(person),
+    ]
+    written = []
+    for edition in editions:
+        before = "" if edition.predecessor is None else edition.predecessor.sop_instance_uid
+        named = (*shaped, before, edition.sr_class)
+        report.SOPInstanceUID = instance_uid(OutputKind.SR, identity.report_digest, identity, *named)
+        _make_edition(report, edition)
+        written.append(write(report, kind=OutputKind.SR, path=edition.path))
+    return written
+
+
+def _make_edition(report: Dataset, edition: Edition) -> None:
+    """Give the report the class, the series and the predecessor of one edition."""
+    report.SOPClassUID = SR_CLASS_UIDS[edition.sr_class]
+    report.SeriesInstanceUID = series_uid(str(report.SOPInstanceUID))
+    report.pop("PredecessorDocumentsSequence", None)
+    if edition.predecessor is not None:
+        report.PredecessorDocumentsSequence = [_named_in_study(edition.predecessor)]
+
+
+def _named_in_study(reference: Reference) -> Dataset:
+    """One object by study, series and instance (PS3.3 C.17.2.1)."""
+    instance, series, study = Dataset(), Dataset(), Dataset()
+    instance.ReferencedSOPClassUID = reference.sop_class_uid
+    instance.ReferencedSOPInstanceUID = reference.sop_instance_uid
+    series.SeriesInstanceUID, series.ReferencedSOPSequence = reference.series_uid, [instance]
+    study.StudyInstanceUID, study.ReferencedSeriesSequence = reference.study_uid, [series]
+    return study
 
 
 def _said(finding: Finding) -> dict[str, object]:

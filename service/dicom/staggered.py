@@ -30,16 +30,18 @@ MOST_OVERLAP: Final = 0.5
 Frames = list[HeaderFrame]
 
 
-def separate_stations(frames: Frames) -> list[Frames]:
+def separate_stations(frames: Frames, *, all_there: bool | None) -> list[Frames]:
     """The stations of frames of one orientation, or all of them where they are one regular stack.
 
-    By an attribute that tells them apart, else by the runs in which they were numbered.
+    By an attribute that tells them apart, else by the runs in which they were numbered. ``all_there``:
+    whether no image of the series is missing (None: nothing tells); where one is, a gap may be its place.
     """
     offsets = _offsets(frames)
     if len(frames) < 2 * FEWEST_SLICES or _regular(offsets):
         return [frames]
     for parts in _ways(frames, offsets):
-        if len(parts) > 1 and _are_stations([offsets[part] for part in parts]):
+        places = [offsets[part] for part in parts]
+        if len(parts) > 1 and _are_stations(places) and (all_there is not False or _touch(places)):
             return [[frames[index] for index in part] for part in parts]
     return [frames]
 
@@ -74,6 +76,15 @@ def _are_stations(parts: Sequence[NDArray[np.float64]]) -> bool:
         return False
     ends = sorted((float(part.min()), float(part.max())) for part in parts)
     return all(_staggered(one, other) for one, other in pairwise(ends))
+
+
+def _touch(parts: Sequence[NDArray[np.float64]]) -> bool:
+    """Whether no gap between neighbouring parts is as wide as one that a missing slice leaves."""
+    ordered = sorted(parts, key=lambda part: float(part.min()))
+    return all(
+        float(upper.min() - lower.max()) <= MAX_GAP_RATIO * float(np.median(np.diff(np.sort(lower))))
+        for lower, upper in pairwise(ordered)
+    )
 
 
 def _staggered(one: tuple[float, float], other: tuple[float, float]) -> bool:

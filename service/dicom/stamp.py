@@ -1,18 +1,20 @@
 """The last hand on a result object: shared attributes in, chance and the clock out, bytes to disk."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, timedelta, timezone
 from io import SEEK_END
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
+from pydicom.charset import default_encoding
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_data_element
+from pydicom.filewriter import write_dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from service.core.series import Region
@@ -34,6 +36,10 @@ from service.dicom.identity import (
 from service.dicom.series import source_datasets
 from service.dicom.stack import Stack
 
+#: Elements as bytes by their tags.
+Encoded = Mapping[int, bytes]
+NOTHING_ENCODED: Final[Encoded] = MappingProxyType({})
+END_OF_TAGS: Final = 0x1_0000_0000
 #: Patient, General Study and Patient Study modules (PS3.3 C.7.1.1, C.7.2.1, C.7.2.2), as far as
 #: a result repeats them.
 PATIENT_AND_STUDY: Final = (
@@ -193,10 +199,18 @@ def _tell_apart(dataset: Dataset, identity: ObjectIdentity) -> None:
 
 
 def write(
-    dataset: Dataset, *, kind: OutputKind, path: Path, transfer_syntax_uid: UID = ExplicitVRLittleEndian
+    dataset: Dataset,
+    *,
+    kind: OutputKind,
+    path: Path,
+    transfer_syntax_uid: UID = ExplicitVRLittleEndian,
+    encoded: Encoded = NOTHING_ENCODED,
 ) -> Written:
-    """Write the object in an explicit little endian transfer syntax and say what was written."""
-    raw = encode(dataset, transfer_syntax_uid)
+    """Write the object in an explicit little endian transfer syntax and say what was written.
+
+    ``encoded`` are elements that the dataset does not have, as ``service.dicom.explicit`` makes them.
+    """
+    raw = encode(dataset, transfer_syntax_uid, encoded)
     path.write_bytes(raw)
     return Written(
         kind=kind,
@@ -208,7 +222,9 @@ def write(
     )
 
 
-def encode(dataset: Dataset, transfer_syntax_uid: UID = ExplicitVRLittleEndian) -> bytes:
+def encode(
+    dataset: Dataset, transfer_syntax_uid: UID = ExplicitVRLittleEndian, encoded: Encoded = NOTHING_ENCODED
+) -> bytes:
     """The bytes of the object as a file (PS3.10), the descriptions of its frames encoded fast."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
@@ -216,22 +232,31 @@ def encode(dataset: Dataset, transfer_syntax_uid: UID = ExplicitVRLittleEndian) 
     meta.TransferSyntaxUID = transfer_syntax_uid
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    head = dataset
+    ready = dict(encoded)
     if "PerFrameFunctionalGroupsSequence" in dataset:
-        head = Dataset({element.tag: element for element in dataset if element.tag < PER_FRAME})
+        ready[PER_FRAME] = encode_frame_groups(dataset.PerFrameFunctionalGroupsSequence)
+    places = sorted(ready)
     buffer = DicomBytesIO()
+    head = _between(dataset, 0, *places[:1])
     file = FileDataset(buffer, head, preamble=b"\x00" * 128, file_meta=meta)
     file.save_as(buffer, implicit_vr=False, little_endian=True, enforce_file_format=True)
-    if head is not dataset:
-        buffer.seek(0, SEEK_END)
-        buffer.write(encode_frame_groups(dataset.PerFrameFunctionalGroupsSequence))
-        # Bytes or words both serve one or eight bits a voxel; encapsulated ones are bytes (PS3.5 A.2, A.4).
-        vr = "OB" if transfer_syntax_uid.is_compressed else "OW"
-        pixels = DataElement(dataset["PixelData"].tag, vr, dataset.PixelData)
-        pixels.is_undefined_length = transfer_syntax_uid.is_compressed
-        buffer.is_implicit_VR, buffer.is_little_endian = False, True
-        write_data_element(buffer, pixels)
+    buffer.seek(0, SEEK_END)
+    buffer.is_implicit_VR, buffer.is_little_endian = False, True
+    for number, tag in enumerate(places, start=1):
+        buffer.write(ready[tag])
+        rest = _between(dataset, tag + 1, *places[number : number + 1])
+        if "PixelData" in rest:
+            # Both serve one or eight bits a voxel; encapsulated ones are bytes (PS3.5 A.2, A.4).
+            vr = "OB" if transfer_syntax_uid.is_compressed else "OW"
+            rest["PixelData"] = pixels = DataElement(rest["PixelData"].tag, vr, dataset.PixelData)
+            pixels.is_undefined_length = transfer_syntax_uid.is_compressed
+        write_dataset(buffer, rest, dataset.get("SpecificCharacterSet", default_encoding))
     return buffer.getvalue()
+
+
+def _between(dataset: Dataset, first: int, end: int = END_OF_TAGS) -> Dataset:
+    """The elements from one tag up to another, which is not among them."""
+    return Dataset({element.tag: element for element in dataset if first <= element.tag < end})
 
 
 def _zone(offset: str) -> timezone:

@@ -19,7 +19,7 @@ from pydicom.valuerep import format_number_as_ds
 from service.core.volume import Grid, Volume
 from service.dicom.demographics import years_between
 from service.dicom.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, uid
-from service.dicom.phantom import paraspinal_phantom
+from service.dicom.phantom import Phantom, paraspinal_phantom
 from service.dicom.series import PHANTOM_MANUFACTURER
 
 #: Fixed, so that the same arrays give the same bytes.
@@ -252,8 +252,23 @@ def write_phantom(
     out: Path, *, contrast: str = "t2_tse", seed: int = 1, slices: int = 24, **shape: Any
 ) -> list[Path]:
     """Write the phantom as an axial lumbar series; ``shape`` goes to ``paraspinal_phantom``."""
+    return write_drawn(out, contrast=contrast, seed=seed, slices=slices, **shape)[0]
+
+
+def write_drawn(
+    out: Path,
+    *,
+    contrast: str = "t2_tse",
+    seed: int = 1,
+    slices: int = 24,
+    patient: SyntheticPatient = PHANTOM_PATIENT,
+    occasion: str = "",
+    **shape: Any,
+) -> tuple[list[Path], Phantom]:
+    """The same of any patient, and the truth; another ``occasion`` is another study of the same images."""
     phantom = paraspinal_phantom(contrast=contrast, seed=seed, slices=slices, **shape)
     variant = ",".join(f"{k}={v}" for k, v in sorted({**shape, "slices": slices, "seed": seed}.items()))
+    variant += f",occasion={occasion}" if occasion else ""
     series = SyntheticSeries(
         key=f"{contrast},{variant}",
         study_key=f"phantom,{variant}",
@@ -267,7 +282,7 @@ def write_phantom(
     )
     grid = axial_grid(phantom.image.shape, phantom.spacing_mm)
     volume = Volume(values=phantom.image.astype(np.float32), grid=grid)
-    return write_mr_series(volume, out, contrast=contrast, patient=PHANTOM_PATIENT, series=series)
+    return write_mr_series(volume, out, contrast=contrast, patient=patient, series=series), phantom
 
 
 def axial_grid(shape: tuple[int, ...], spacing_mm: tuple[float, float, float]) -> Grid:

@@ -131,6 +131,16 @@ class Keyring:
             "min_version": self.files.minimum,
         }
 
+    def subject(self) -> str:
+        """Whom our own certificate names, as ``tls_subject`` writes it. Raises ConfigurationError."""
+        try:
+            found = _own_certificate(self._current().server, self.files.certificate)
+        except ssl.SSLCertVerificationError as error:
+            raise ConfigurationError(
+                f"Our certificate would be refused: {fault_of(error)}.", reason="tls_files_unusable"
+            ) from error
+        return str(Certificate.of(found))
+
     def _current(self) -> _Loaded:
         """What is in use, after a look at the files."""
         with self._lock:
@@ -238,7 +248,7 @@ def _load(files: TlsFiles) -> _Loaded:
     client.check_hostname = False  # BoundSocket compares, because a peer may be bound to a subject instead.
     client.verify_mode = ssl.CERT_REQUIRED
     client.sslsocket_class = BoundSocket
-    until, problem = _look_at_ourselves(server, files)
+    until, problem = look_at_ourselves(server, files.certificate)
     return _Loaded(server=server, client=client, at=datetime.now(UTC), until=until, problem=problem)
 
 
@@ -260,30 +270,32 @@ def _context(protocol: int, files: TlsFiles) -> ssl.SSLContext:
     return context
 
 
-def _look_at_ourselves(server: ssl.SSLContext, files: TlsFiles) -> tuple[datetime | None, str | None]:
-    """Until when our certificate is valid, and what a peer would find wrong with it.
+def look_at_ourselves(server: ssl.SSLContext, certificate: Path) -> tuple[datetime | None, str | None]:
+    """Until when our certificate is valid, and what a peer would find wrong with it."""
+    try:
+        found = _own_certificate(server, certificate)
+    except ssl.SSLCertVerificationError as error:
+        return None, fault_of(error)
+    until = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(found["notAfter"])), UTC)
+    return until, None
 
-    Found by a handshake within this process, in which the certificate itself is what is trusted.
-    """
+
+def _own_certificate(server: ssl.SSLContext, certificate: Path) -> dict[str, Any]:
+    """What our certificate says, by a handshake within this process that trusts the certificate itself."""
     mirror = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     mirror.check_hostname = False
     mirror.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    mirror.load_verify_locations(cafile=files.certificate)
+    mirror.load_verify_locations(cafile=certificate)
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     own = mirror.wrap_bio(to_client, to_server)
     other = server.wrap_bio(to_server, to_client, server_side=True)
-    try:
-        with suppress(ssl.SSLWantReadError):
-            own.do_handshake()
-        with suppress(ssl.SSLWantReadError):
-            other.do_handshake()
-        with suppress(ssl.SSLWantReadError):
-            own.do_handshake()
-    except ssl.SSLCertVerificationError as error:
-        return None, fault_of(error)
-    found = own.getpeercert() or {}
-    until = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(found["notAfter"])), UTC)
-    return until, None
+    with suppress(ssl.SSLWantReadError):
+        own.do_handshake()
+    with suppress(ssl.SSLWantReadError):
+        other.do_handshake()
+    with suppress(ssl.SSLWantReadError):
+        own.do_handshake()
+    return dict(own.getpeercert() or {})
 
 
 def _told(error: Exception) -> str:

@@ -249,9 +249,15 @@ def provenance_lines(finding: Finding, words: Words = ENGLISH) -> list[str]:
     norms, policy = ", ".join(finding.norms) or none, finding.policy or none
     phrase = "Reference tables {norms}; policy {policy}; software {software}"
     lines.append(words(phrase, norms=norms, policy=policy, software=finding.software))
+    lines += wording.measured_by_sentences(finding, words)
     if finding.series is not None:
-        series = [item.series_uid for item in finding.series.inputs] or [finding.series.series_uid]
-        lines.append(words("Series {series}", series=", ".join(dict.fromkeys(series))))
+        named = [item.series_uid for item in finding.series.inputs] or [finding.series.series_uid]
+        series = dict.fromkeys(uid for uid in named if uid is not None)
+        names = [f"{item.file} (sha256 {item.sha256})" for item in finding.series.inputs if item.file]
+        if series:
+            lines.append(words("Series {series}", series=", ".join(series)))
+        if names:
+            lines.append(words("Files {files}", files=", ".join(names)))
     return [displayable(line) for line in lines]
 
 

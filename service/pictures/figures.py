@@ -1,6 +1,7 @@
 """Curves: the muscles along the spine, and one person beside a reference table."""
 
 import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -66,8 +67,12 @@ def reference_figure(
     size_px: tuple[int, int] = (720, 480),
     scale: float = 1.0,
     words: Words = ENGLISH,
+    bare: bool = False,
 ) -> Rgb:
-    """The norm's median and 5th and 95th percentile by age, and this person's value with its interval."""
+    """The norm's median and 5th and 95th percentile by age, and this person's value with its interval.
+
+    ``bare``: small, under the name of the measure, without legend and title of the table.
+    """
     factor = 100.0 if score.measure in wording.SHARES else 1.0
     score = _adjusted(score)
     figure, axes = _empty(size_px, scale)
@@ -81,16 +86,49 @@ def reference_figure(
     if age_years is not None and score.value is not None:
         _draw_person(axes, score, age_years, factor, words)
     known = wording.MEASURE_NAMES.get(score.measure)
-    axes.set_xlabel(words("Age (years)"), color=INK, fontsize=9)
-    name = wording.measure_name(score.measure, words)
-    axes.set_ylabel(f"{name} ({known[1] if known else score.unit})", color=INK, fontsize=9)
-    title = textwrap.wrap(f"{curve.label} ({curve.status})", max(20, size_px[0] // 7), max_lines=2)
-    axes.set_title("\n".join(displayable(line) for line in title), fontsize=7.5, color=QUIET, loc="left")
+    # Without the title, the status of the table stands here: it is told wherever the table is shown.
+    by_age = f"{words('Age (years)')}; {curve.status}" if bare else words("Age (years)")
+    axes.set_xlabel(displayable(by_age), color=INK, fontsize=9)
+    name = f"{wording.measure_name(score.measure, words)} ({known[1] if known else score.unit})"
+    if bare:
+        axes.set_title(name, fontsize=9, color=INK, loc="left")
+    else:
+        axes.set_ylabel(name, color=INK, fontsize=9)
+        title = textwrap.wrap(f"{curve.label} ({curve.status})", max(20, size_px[0] // 7), max_lines=2)
+        axes.set_title("\n".join(displayable(line) for line in title), fontsize=7.5, color=QUIET, loc="left")
     axes.set_xlim(float(age.min()), float(age.max()))
     shown = [float(high.max()), *(bound * factor for bound in score.value_ci95 or ()), value]
-    axes.set_ylim(0, 1.12 * max(shown))
-    axes.legend(facecolor="white", framealpha=0.8, edgecolor="none", fontsize=7.5, loc="lower right")
+    # Room for the legend above everything that is drawn.
+    axes.set_ylim(0, (1.12 if bare else 1.6) * max(shown))
+    if not bare:
+        axes.legend(frameon=False, fontsize=7.5, loc="upper left")
     return _pixels(figure)
+
+
+def draw_curves(
+    finding: Finding,
+    curves: Mapping[str, ReferenceCurve],
+    *,
+    sizes_px: Sequence[tuple[int, int]],
+    scale: float = 1.0,
+    words: Words = ENGLISH,
+    bare: bool = False,
+) -> list[Rgb]:
+    """Each norm that a score was taken from, with the person in it; the last of the sizes serves the rest."""
+    age = finding.person.age_years if finding.person else None
+    scores = [score for score in finding.scores if score.measure in curves]
+    return [
+        reference_figure(
+            score,
+            curves[score.measure],
+            age_years=age,
+            size_px=sizes_px[min(place, len(sizes_px) - 1)],
+            scale=scale,
+            words=words,
+            bare=bare,
+        )
+        for place, score in enumerate(scores)
+    ]
 
 
 def _adjusted(score: Score) -> Score:

@@ -34,7 +34,7 @@ from service.core.finding import Finding
 from service.core.language import ENGLISH, Words
 from service.pictures import content
 from service.pictures.content import Banner, Panel
-from service.pictures.figures import ReferenceCurve, profile_figure, reference_figure
+from service.pictures.figures import ReferenceCurve, draw_curves, profile_figure
 from service.pictures.fonts import BOLD, REGULAR, displayable, needs_wide_font, text_picture
 from service.pictures.overlay import png
 
@@ -114,7 +114,7 @@ def _story(
     story += _section(words("Limits"), [" ".join(limits)], size=7.0)
     origin = [content.source_line(finding, words), *content.provenance_lines(finding, words)]
     if finding.definition is not None:
-        origin.append(words("Boundary rule: {rule}", rule=finding.definition.boundary_rule))
+        origin.append(words("Boundary rule: {rule}", rule=wording.boundary_rule(finding.definition, words)))
     story += _section(words("Origin"), origin, size=6.5)
     return story
 
@@ -149,6 +149,7 @@ def _pictures(panels: Sequence[Panel]) -> list[Flowable]:
     table = Table([images, captions], colWidths=[WIDTH / 3] * len(shown), hAlign="LEFT")
     table.setStyle(
         [
+            ("VALIGN", (0, 0), (-1, -1), "TOP"),
             ("LEFTPADDING", (0, 0), (-1, -1), 0),
             ("RIGHTPADDING", (0, 0), (-1, -1), 2 * mm),
             ("TOPPADDING", (0, 0), (-1, -1), 1),
@@ -234,18 +235,14 @@ def draw_charts(
     """
     if finding.measures is None:
         return []
-    scores = [score for score in finding.scores if score.measure in curves]
+    scored = sum(score.measure in curves for score in finding.scores)
     block = finding.series is not None and finding.series.block is not None
     height = BLOCK_CHART_PX if block else CHARTS_PX[1]
-    size_px = (CHARTS_PX[0] // _columns(1 + len(scores)), height)
-    age = finding.person.age_years if finding.person else None
-    pictures = [profile_figure(finding, size_px=size_px, scale=CHART_SCALE, words=words)]
-    for score in scores:
-        curve = curves[score.measure]
-        pictures.append(
-            reference_figure(score, curve, age_years=age, size_px=size_px, scale=CHART_SCALE, words=words)
-        )
-    return pictures
+    size_px = (CHARTS_PX[0] // _columns(1 + scored), height)
+    return [
+        profile_figure(finding, size_px=size_px, scale=CHART_SCALE, words=words),
+        *draw_curves(finding, curves, sizes_px=[size_px], scale=CHART_SCALE, words=words),
+    ]
 
 
 def _columns(charts: int) -> int:

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from service.core import wording
 from service.core.finding import Finding
@@ -13,127 +13,67 @@ from service.core.language import ENGLISH, Words
 from service.core.mask import Label
 from service.pictures import content
 from service.pictures.content import Banner, Panel
-from service.pictures.fonts import displayable, font, font_for
+from service.pictures.fonts import displayable, font
 from service.pictures.overlay import COLOURS
+from service.pictures.sheet import AMBER, BLACK, BOX, LINE, MARGIN, QUIET, TEXT, WIDTH, Sheet, shorten
 
 Rgb = NDArray[np.uint8]
-Colour = tuple[int, int, int]
 
-WIDTH: Final = 1280
-HEIGHT: Final = 960
-MARGIN: Final = 24
-GROUND: Final[Colour] = (14, 18, 23)
-BOX: Final[Colour] = (23, 29, 36)
-LINE: Final[Colour] = (52, 62, 73)
-TEXT: Final[Colour] = (226, 231, 236)
-QUIET: Final[Colour] = (150, 161, 172)
-AMBER: Final[Colour] = (242, 178, 51)
-BLACK: Final[Colour] = (0, 0, 0)
 PANEL_PX: Final = (402, 302)
+#: Each of three key slices where a reference curve stands beside them, and the curve.
+BESIDE_PX: Final = (298, 224)
+#: Further curves, below the measures.
+BELOW_PX: Final = (298, 132)
+#: Less high, a curve cannot be read.
+LEAST_CURVE_PX: Final = 120
+#: Where the key slices begin.
+PANELS_TOP: Final = 140
+#: From the legend to the tables below it.
+TABLES_BELOW: Final = 29
 
 
-class _Sheet:
-    """A dark page to write on."""
+def summary_image(
+    finding: Finding,
+    banner: Banner,
+    panels: Sequence[Panel],
+    words: Words = ENGLISH,
+    *,
+    curves: Sequence[Rgb] = (),
+) -> Rgb:
+    """The result on one screen of 1280 x 960; without measures, the reason takes their place.
 
-    def __init__(self) -> None:
-        self.image = Image.new("RGB", (WIDTH, HEIGHT), GROUND)
-        self.draw = ImageDraw.Draw(self.image)
-
-    def text(
-        self,
-        place: tuple[float, float],
-        text: str,
-        *,
-        size: int = 14,
-        bold: bool = False,
-        colour: Colour = TEXT,
-        anchor: str = "la",
-    ) -> None:
-        """One line."""
-        self.draw.text(place, text, font=font_for(text, size, bold=bold), fill=colour, anchor=anchor)
-
-    def paragraph(
-        self, box: tuple[int, int, int, int], text: str, *, size: int = 13, colour: Colour = TEXT
-    ) -> int:
-        """Lines broken to the width of the box (left, top, right, bottom); returns where the next begins.
-
-        What does not fit ends in an ellipsis: the whole text is in the SR and in the PDF.
-        """
-        left, top, right, bottom = box
-        step = round(size * 1.4)
-        lines = wrap(text, size, right - left)
-        room = max(0, (bottom - top) // step)
-        for number, line in enumerate(lines[:room]):
-            cut = number == room - 1 and len(lines) > room
-            shown = shorten(line + " ...", size, right - left) if cut else line
-            self.text((left, top), shown, size=size, colour=colour)
-            top += step
-        return top
-
-    def heading(self, place: tuple[int, int], text: str, right: int) -> int:
-        """A heading with a line below; returns where the text begins."""
-        left, top = place
-        self.text((left, top), text, size=15, bold=True)
-        self.draw.line([(left, top + 23), (right, top + 23)], fill=LINE)
-        return top + 31
-
-
-def wrap(text: str, size: int, width: int) -> list[str]:
-    """The text as lines that fit the width; a word longer than a line is cut into pieces."""
-    face = font_for(text, size)
-    lines: list[str] = []
-    line = ""
-    for word in text.split():
-        piece = word
-        while face.getlength(piece) > width:
-            fit = next(n for n in range(len(piece), 0, -1) if n == 1 or face.getlength(piece[:n]) <= width)
-            if line:
-                lines.append(line)
-                line = ""
-            lines.append(piece[:fit])
-            piece = piece[fit:]
-        longer = f"{line} {piece}".strip()
-        if line and face.getlength(longer) > width:
-            lines.append(line)
-            line = piece
-        else:
-            line = longer
-    return [*lines, line] if line else lines
-
-
-def shorten(text: str, size: int, width: int, *, bold: bool = False) -> str:
-    """The text, or its beginning and an ellipsis where it is too long for the width."""
-    face = font_for(text, size, bold=bold)
-    if face.getlength(text) <= width:
-        return text
-    while text and face.getlength(text + "...") > width:
-        text = text[:-1]
-    return text.rstrip(" .") + "..."
-
-
-def summary_image(finding: Finding, banner: Banner, panels: Sequence[Panel], words: Words = ENGLISH) -> Rgb:
-    """The result on one screen of 1280 x 960; without measures, the reason takes their place."""
-    sheet = _Sheet()
+    ``curves`` are pictures of the norms that scores were taken from: the first, of ``BESIDE_PX``, stands
+    beside the key slices, others, of ``BELOW_PX``, below the measures as far as there is room.
+    """
+    sheet = Sheet()
     _draw_banner(sheet, words)
     _draw_patient(sheet, banner, words)
-    _draw_panels(sheet, panels, finding, words)
+    legend = _draw_panels(sheet, panels, curves[:1], words)
+    tables = legend + TABLES_BELOW
+    foot = _draw_foot(sheet, finding, words)
     if finding.measures is None:
-        _draw_reasons(sheet, finding, words)
+        _draw_reasons(sheet, finding, words, bottom=foot)
     else:
-        below = _draw_measures(sheet, finding, words)
-        _draw_comparison(sheet, finding, words, below=below)
-    _draw_foot(sheet, finding, words)
+        _draw_legend(
+            sheet,
+            words,
+            legend,
+            separated=finding.measures.total.mean_lean_csa_cm2 is not None,
+        )
+        below = _draw_measures(sheet, finding, words, top=tables, bottom=foot)
+        below = _draw_comparison(sheet, finding, words, top=tables, below=below, bottom=foot)
+        _draw_curves(sheet, curves[1:], top=below + 8, bottom=foot)
     return np.asarray(sheet.image).copy()
 
 
-def _draw_banner(sheet: _Sheet, words: Words) -> None:
+def _draw_banner(sheet: Sheet, words: Words) -> None:
     """The strip that nobody can overlook."""
     sheet.draw.rectangle([0, 0, WIDTH, 39], fill=AMBER)
     sheet.text((MARGIN, 20), words(wording.BANNER), size=18, bold=True, colour=BLACK, anchor="lm")
     sheet.text((WIDTH - MARGIN, 20), words(wording.UNVERIFIED), size=14, colour=BLACK, anchor="rm")
 
 
-def _draw_patient(sheet: _Sheet, banner: Banner, words: Words) -> None:
+def _draw_patient(sheet: Sheet, banner: Banner, words: Words) -> None:
     """Title, and whose images these are."""
     sheet.text((MARGIN, 52), words(wording.TITLE), size=21, bold=True)
     sheet.text((WIDTH - MARGIN, 56), wording.PRODUCT, size=16, bold=True, colour=QUIET, anchor="ra")
@@ -145,24 +85,39 @@ def _draw_patient(sheet: _Sheet, banner: Banner, words: Words) -> None:
     sheet.draw.line([(MARGIN, 128), (WIDTH - MARGIN, 128)], fill=LINE)
 
 
-def _draw_panels(sheet: _Sheet, panels: Sequence[Panel], finding: Finding, words: Words) -> None:
-    """Up to three key slices side by side, and what the colours mean."""
-    width, height = PANEL_PX
-    gap = (WIDTH - 2 * MARGIN - 3 * width) // 2
-    for place, panel in enumerate(panels[:3]):
+def _draw_panels(sheet: Sheet, panels: Sequence[Panel], curves: Sequence[Rgb], words: Words) -> int:
+    """Up to three key slices side by side, and a curve; returns where the legend begins."""
+    columns, (width, height) = (4, BESIDE_PX) if curves else (3, PANEL_PX)
+    gap = (WIDTH - 2 * MARGIN - columns * width) // (columns - 1)
+    pictures = [(panel.rgb, displayable(panel.caption)) for panel in panels[:3]]
+    pictures += [(curve, words("5th, 50th and 95th percentile by age")) for curve in curves]
+    for place, (rgb, caption) in enumerate(pictures):
         left = MARGIN + place * (width + gap)
-        sheet.draw.rectangle([left, 140, left + width - 1, 140 + height - 1], fill=BLACK)
-        image = Image.fromarray(panel.rgb)
+        sheet.draw.rectangle([left, PANELS_TOP, left + width - 1, PANELS_TOP + height - 1], fill=BLACK)
+        image = Image.fromarray(rgb)
         if image.width > width or image.height > height:
-            image.thumbnail(PANEL_PX, Image.Resampling.LANCZOS)
-        sheet.image.paste(image, (left + (width - image.width) // 2, 140 + (height - image.height) // 2))
-        caption = shorten(displayable(panel.caption), 13, width)
-        sheet.text((left, 148 + height), caption, size=13, colour=QUIET)
-    if finding.measures is not None:
-        _draw_legend(sheet, words, separated=finding.measures.total.mean_lean_csa_cm2 is not None)
+            image.thumbnail((width, height), Image.Resampling.LANCZOS)
+        middle = (left + (width - image.width) // 2, PANELS_TOP + (height - image.height) // 2)
+        sheet.image.paste(image, middle)
+        # Beside a curve there is less width, and two lines.
+        below, lines = PANELS_TOP + height + 8, 2 if curves else 1
+        box = (left, below, left + width, below + 18 * lines)
+        sheet.paragraph(box, caption, size=12 if curves else 13, colour=QUIET)
+    return PANELS_TOP + height + (49 if curves else 35)
 
 
-def _draw_legend(sheet: _Sheet, words: Words, *, separated: bool) -> None:
+def _draw_curves(sheet: Sheet, curves: Sequence[Rgb], *, top: int, bottom: int) -> None:
+    """Two more curves below the measures, where they can be read there."""
+    left = MARGIN
+    for curve in curves[:2]:
+        image = Image.fromarray(curve)
+        image.thumbnail((BESIDE_PX[0], bottom - top), Image.Resampling.LANCZOS)
+        if image.height >= LEAST_CURVE_PX:
+            sheet.image.paste(image, (left, top))
+        left += BESIDE_PX[0] + 20
+
+
+def _draw_legend(sheet: Sheet, words: Words, top: int, *, separated: bool) -> None:
     """A patch of each colour with its meaning."""
     meanings = (
         (Label.LEAN_RIGHT, words("lean muscle right") if separated else words("compartment right")),
@@ -174,18 +129,18 @@ def _draw_legend(sheet: _Sheet, words: Words, *, separated: bool) -> None:
     for label, word in meanings:
         if not separated and label in (Label.IMAT_LEFT, Label.IMAT_RIGHT):
             continue
-        sheet.draw.rectangle([left, 477, left + 11, 488], fill=COLOURS[label])
-        sheet.text((left + 18, 483), word, size=13, colour=QUIET, anchor="lm")
+        sheet.draw.rectangle([left, top, left + 11, top + 11], fill=COLOURS[label])
+        sheet.text((left + 18, top + 6), word, size=13, colour=QUIET, anchor="lm")
         left += 18 + round(font(13).getlength(word)) + 26
     note = words("R, L: sides of the patient")
-    sheet.text((WIDTH - MARGIN, 483), note, size=13, colour=QUIET, anchor="rm")
+    sheet.text((WIDTH - MARGIN, top + 6), note, size=13, colour=QUIET, anchor="rm")
 
 
-def _draw_measures(sheet: _Sheet, finding: Finding, words: Words) -> int:
+def _draw_measures(sheet: Sheet, finding: Finding, words: Words, *, top: int, bottom: int) -> int:
     """The table of measures; returns where the next may begin."""
     assert finding.measures is not None
     right = 640
-    top = sheet.heading((MARGIN, 506), wording.measures_title(finding.series, words), right)
+    top = sheet.heading((MARGIN, top), wording.measures_title(finding.series, words), right)
     edges = (400, 476, 552, right)
     heads = (words("Left"), words("Right"), words("Total"), words("Asymmetry"))
     for edge, head in zip(edges, heads, strict=True):
@@ -203,17 +158,20 @@ def _draw_measures(sheet: _Sheet, finding: Finding, words: Words) -> int:
     source = content.source_line(finding, words)
     note = words("Asymmetry: (left - right) / (left + right).  {source}.", source=source)
     if finding.series is not None and finding.series.block is not None:
-        top = sheet.paragraph((MARGIN, top + 8, right, 866), words(wording.BLOCK), size=13)
-    return sheet.paragraph((MARGIN, top + 4, right, 866), note, size=12, colour=QUIET)
+        top = sheet.paragraph((MARGIN, top + 8, right, bottom), words(wording.BLOCK), size=13)
+    return sheet.paragraph((MARGIN, top + 4, right, bottom), note, size=12, colour=QUIET)
 
 
-def _draw_comparison(sheet: _Sheet, finding: Finding, words: Words, *, below: int) -> None:
+def _draw_comparison(
+    sheet: Sheet, finding: Finding, words: Words, *, top: int, below: int, bottom: int
+) -> int:
     """Scores or the reasons why there are none, flags, pattern, quality.
 
-    Quality stands below the measures, from ``below`` on, where many scores leave no room for it.
+    Quality stands below the measures, from ``below`` on, where many scores leave no room for it; returns
+    where the next may begin there.
     """
-    left, right, bottom = 672, WIDTH - MARGIN, 866
-    top = sheet.heading((left, 506), words("Comparison with reference tables"), right)
+    left, right = 672, WIDTH - MARGIN
+    top = sheet.heading((left, top), words("Comparison with reference tables"), right)
     none = [(words("No comparison was made."), "")]
     for name, sentence in content.score_lines(finding, words) or none:
         top = sheet.paragraph((left, top, right, bottom), name, size=14)
@@ -236,12 +194,12 @@ def _draw_comparison(sheet: _Sheet, finding: Finding, words: Words, *, below: in
     if top < bottom - 57:
         top = sheet.heading((left, top + 8), words("Quality"), right)
         sheet.paragraph((left, top, right, bottom), quality, size=13)
-    else:
-        line = words("Quality: {quality}.", quality=quality)
-        sheet.paragraph((MARGIN, below + 4, 640, bottom), line, size=12)
+        return below
+    line = words("Quality: {quality}.", quality=quality)
+    return sheet.paragraph((MARGIN, below + 4, 640, bottom), line, size=12)
 
 
-def _draw_reasons(sheet: _Sheet, finding: Finding, words: Words) -> None:
+def _draw_reasons(sheet: Sheet, finding: Finding, words: Words, *, bottom: int) -> None:
     """The distinct page of a finding without measures."""
     right = WIDTH - MARGIN
     sheet.draw.rectangle([MARGIN, 512, right, 576], fill=BOX, outline=AMBER)
@@ -251,17 +209,20 @@ def _draw_reasons(sheet: _Sheet, finding: Finding, words: Words) -> None:
     for text in content.reason_lines(finding, words):
         top = sheet.paragraph((MARGIN, top, right, 740), text, size=15) + 4
     top = sheet.heading((MARGIN, top + 12), words("Examined"), right)
-    top = sheet.paragraph((MARGIN, top, right, 866), content.source_line(finding, words) + ".", size=13)
+    top = sheet.paragraph((MARGIN, top, right, bottom), content.source_line(finding, words) + ".", size=13)
     quality = "; ".join(content.quality_lines(finding, words)) + "."
-    sheet.paragraph((MARGIN, top, right, 866), quality, size=13)
+    sheet.paragraph((MARGIN, top, right, bottom), quality, size=13)
 
 
-def _draw_foot(sheet: _Sheet, finding: Finding, words: Words) -> None:
-    """Where the numbers come from, and what they are not."""
-    sheet.draw.line([(MARGIN, 876), (WIDTH - MARGIN, 876)], fill=LINE)
-    top = 882
-    for line in content.provenance_lines(finding, words):
+def _draw_foot(sheet: Sheet, finding: Finding, words: Words) -> int:
+    """Where the numbers come from, and what they are not; returns where what stands above must end."""
+    lines = content.provenance_lines(finding, words)
+    top = 942 - 15 * max(4, len(lines))
+    sheet.draw.line([(MARGIN, top - 6), (WIDTH - MARGIN, top - 6)], fill=LINE)
+    above = top - 16
+    for line in lines:
         sheet.text((MARGIN, top), shorten(line, 11, WIDTH - 2 * MARGIN), size=11, colour=QUIET)
         top += 15
     limit = words(wording.LIMITS[1] if finding.measures is not None else wording.NO_MEASUREMENT)
     sheet.text((MARGIN, 943), shorten(limit, 11, WIDTH - 2 * MARGIN), size=11, colour=TEXT)
+    return above

@@ -28,7 +28,7 @@ from service.core.finding import (
 from service.core.mask import Mask
 from service.core.measure import measure_contents
 from service.core.norms import NormTable
-from service.core.quality import check_age, check_agent
+from service.core.quality import check_age, check_agent, check_identity
 from service.core.risk import Policy
 from service.core.scoring import Yardsticks, score_measures
 from service.core.series import Person
@@ -42,11 +42,13 @@ from service.inference.device import device_kind
 from service.inference.segmenter import Segmenter
 from service.inference.sliding import load_segmenter
 from service.pictures.overlay import KeySlice, key_slices
+from service.pipeline.drawings import WEB_PANEL_PX, Drawn
 from service.pipeline.inputs import (
     Images,
     Inputs,
     block_place,
     inputs_section,
+    nifti_check,
     pair_check,
     read_images,
     why_not_eligible,
@@ -55,7 +57,8 @@ from service.pipeline.job import Past
 from service.pipeline.keepsake import KEPT_NAME
 from service.pipeline.kept import Kept, write_kept
 from service.pipeline.look import Look, look_at
-from service.pipeline.publish import OBJECT_NAMES, PICTURE_NAMES, WEB_PANEL_PX, Drawn, write_objects
+from service.pipeline.nifti_files import NIFTI_NAMES, write_nifti_files
+from service.pipeline.publish import OBJECT_NAMES, PICTURE_NAMES, write_objects
 from service.pipeline.references import read_norms, read_policy
 from service.pipeline.stations import COMPOSITION_VERSION, Station, key_slices_of, look_at_stations
 
@@ -63,7 +66,7 @@ log = logging.getLogger(__name__)
 
 FINDING_NAME = "finding.json"
 #: Every file that an analysis may write, the finding first.
-RESULT_NAMES = (FINDING_NAME, *OBJECT_NAMES, *PICTURE_NAMES, KEPT_NAME)
+RESULT_NAMES = (FINDING_NAME, *OBJECT_NAMES, *NIFTI_NAMES, *PICTURE_NAMES, KEPT_NAME)
 #: Segmentations and outlines of the second and each further station.
 STATION_NAMES = ("seg-*.dcm", "gsps-*.dcm")
 
@@ -145,6 +148,7 @@ def analyse_inputs(
     clock = _Clock()
     past = past or Past()
     finding = blank_finding(inputs, workshop)
+    finding = replace(finding, quality=(*finding.quality, *check_identity(past.disagrees)))
     older = past.superseded(finding.as_dict())
     finding = replace(finding, supersedes=older.get(workshop.variants[0].name, older.get("")))
     reasons = why_not_eligible(inputs, workshop.card)
@@ -204,6 +208,9 @@ def _write(
     out: Path,
 ) -> tuple[Finding, tuple[Written, ...]]:
     """The objects of the finding; where no segmentation can be placed, those of the withheld result."""
+    if inputs.first.facts.nifti is not None:
+        plain = write_nifti_files(inputs, finding, volume=volume, mask=mask, norms=workshop.norms, out=out)
+        return finding, plain
     mask_digest = _mask_digest(inputs, workshop, at)
 
     def write(finding: Finding, mask: Mask | None, stations: tuple[Station, ...] = ()) -> tuple[Written, ...]:
@@ -302,8 +309,8 @@ def blank_finding(inputs: Inputs, workshop: Workshop) -> Finding:
         reasons=(),
         definition=_definition(card, None, block=block is not None),
         series=SeriesSection(
-            study_uid=facts.study_uid,
-            series_uid=facts.series_uid,
+            study_uid=facts.study_uid or None,
+            series_uid=facts.series_uid or None,
             inputs=inputs_section(inputs),
             plane=facts.plane,
             contrast=facts.contrast,
@@ -319,7 +326,7 @@ def blank_finding(inputs: Inputs, workshop: Workshop) -> Finding:
         scores=(),
         flags=(),
         quadrant=None,
-        quality=(*pair_check(inputs), *check_age(facts.person), *check_agent(facts)),
+        quality=(*nifti_check(inputs), *pair_check(inputs), *check_age(facts.person), *check_agent(facts)),
         model=ModelSection(
             name=card.name,
             version=card.version,
@@ -437,7 +444,7 @@ def _finish(finding: Finding, written: tuple[Written, ...], clock: "_Clock", out
 def finish(finding: Finding, written: tuple[Written, ...], out: Path) -> Finding:
     """Write finding.json, which names the objects; last, so that a folder with one is whole."""
     outputs = tuple(
-        Output(kind=item.kind.value, sop_instance_uid=item.sop_instance_uid, path=item.path.name)
+        Output(kind=item.kind.value, sop_instance_uid=item.sop_instance_uid or None, path=item.path.name)
         for item in written
     )
     complete = replace(finding, outputs=outputs)

@@ -12,8 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from service import files
-from service.core.dixon import find_input_sets, pair_of
-from service.core.inputset import InputSet
+from service.core.dixon import find_input_sets, set_again
 from service.core.rules import OPTED_OUT
 from service.core.series import Role
 from service.dicom.series import Scan, UnreadableFile, scan
@@ -69,7 +68,7 @@ def attempt(job: Job, workshop: Workshop) -> Outcome:
             # Study times in headers are local times, so the objects say the installation's own.
             at=job.at.astimezone(),
             out=job.out,
-            past=Past(input_digest=digest, reports=job.earlier, before=job.before),
+            past=Past(input_digest=digest, reports=job.earlier, before=job.before, disagrees=job.disagrees),
         )
     files.settle(job.out)
     return Outcome(
@@ -114,9 +113,9 @@ def _pick(seen: Scan, job: Job) -> Inputs | None:
     picked = tuple((role, stack) for role, stack in found if stack is not None)
     if len(picked) < len(found) or not picked:
         return None
-    inputs = InputSet(stacks=picked)
+    inputs = set_again(picked)
     if inputs.fat is not None:
-        return pair_of(inputs.first, inputs.fat)
+        return inputs
     alike = (each for each in find_input_sets(seen.stacks) if each.first is inputs.first)
     return replace(inputs, unpaired=next((each.unpaired for each in alike), None))
 

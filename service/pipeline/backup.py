@@ -15,8 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from service.db import dump, retention
-from service.db.optouts import KEY_NAME
+from service.db import dump, optouts, retention
 from service.db.session import Session, revision
 from service.errors import BackupError
 from service.files import (
@@ -29,6 +28,7 @@ from service.files import (
     within,
     write_atomically,
 )
+from service.pipeline import privacy
 from service.pipeline.retention import LOCK
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 FORMAT = "myoscreen.backup/1"
 MANIFEST = "manifest.json"
 ROWS, FILES, SETTINGS, MODELS = "database", "files", "settings", "models"
+#: Below HOME. Without them nobody can tell who is on the opt-out list, and whom the audit record means.
+KEYS = (optouts.KEY_NAME, privacy.KEY_NAME)
 #: Where settings, secrets and networks of a copy are put below HOME; a person puts them where they belong.
 RESTORED = "restored"
 #: Folders below HOME that a restore fills.
@@ -89,12 +91,14 @@ def backup(
         if not mine:
             raise BackupError("A purge or another backup is under way; try again.", reason="busy")
         make_private_dir(out / ROWS)
+        manifest: dict[str, dict[str, Any]] = {}
+        # Before the rows: no head of the audit record may count lines that are not among them.
+        for name, source in extras.settings.items():
+            _copy_tree(source, out, f"{SETTINGS}/{name}", manifest)
         counts, (images, results, objects) = dump.dump(place.database_url, out / ROWS, _named)
         earlier = _earlier(base)
-        manifest: dict[str, dict[str, Any]] = {}
-        if (place.home / KEY_NAME).is_file():
-            # Without it nobody can tell any more who is on the opt-out list.
-            _copy(place.home / KEY_NAME, out, f"{FILES}/{KEY_NAME}", manifest)
+        for key in filter(lambda name: (place.home / name).is_file(), KEYS):
+            _copy(place.home / key, out, f"{FILES}/{key}", manifest)
         damaged = _copy_images(place.home, out, images, manifest, earlier=earlier)
         damaged += _copy_results(place.home, out, results, manifest)
         damaged += [
@@ -102,9 +106,8 @@ def backup(
             for path, digest in objects
             if manifest.get(f"{FILES}/{path}", {}).get("sha256") != digest and path not in damaged
         ]
-    for kind, files in ((SETTINGS, extras.settings), (MODELS, extras.models)):
-        for name, source in files.items():
-            _copy_tree(source, out, f"{kind}/{name}", manifest)
+    for name, source in extras.models.items():
+        _copy_tree(source, out, f"{MODELS}/{name}", manifest)
     for path in sorted((out / ROWS).iterdir()):
         manifest[f"{ROWS}/{path.name}"] = {"sha256": sha256_of(path), "size": path.stat().st_size}
     settle(out / ROWS)
@@ -275,7 +278,8 @@ def restore(folder: Path, place: Place) -> Copied:
         except BaseException:
             for name in OURS:
                 shutil.rmtree(place.home / name, ignore_errors=True)
-            (place.home / KEY_NAME).unlink(missing_ok=True)
+            for key in KEYS:
+                (place.home / key).unlink(missing_ok=True)
             raise
     return Copied(
         files=len(files),
@@ -290,7 +294,8 @@ def _require_empty(place: Place) -> None:
         raise BackupError(
             "The database has rows already: restore goes into an empty one.", reason="not_empty"
         )
-    if any(_holds_files(place.home / name) for name in OURS) or (place.home / KEY_NAME).is_file():
+    keys = any((place.home / key).is_file() for key in KEYS)
+    if keys or any(_holds_files(place.home / name) for name in OURS):
         raise BackupError(
             "HOME holds images or results already: restore goes into an empty one.", reason="not_empty"
         )

@@ -30,6 +30,7 @@ from service.pipeline.analyse import (
 from service.pipeline.choose import why_not_measured
 from service.pipeline.decline import decline
 from service.pipeline.inputs import Inputs, inputs_section, newest_time
+from service.pipeline.nifti import Sayings, nifti_sets, part_from, scan_nifti
 
 log = logging.getLogger(__name__)
 
@@ -105,16 +106,16 @@ def analyse_paths(
     jobs: int = 1,
     resume: bool = False,
     rules: Rules | None = None,
+    sayings: Sayings | None = None,
 ) -> list[Outcome]:
     """Analyse everything below ``paths`` into ``out`` and say what became of each input set.
 
     One input set gives its files in ``out`` itself, several give one sub-folder each. Without ``rules``
-    everything is measured that the card admits.
+    everything is measured that the card admits. ``sayings`` tell of NIfTI files what those do not.
     """
     files.make_private_dir(out)
     workshop = make_workshop()
-    found = scan(find_files(paths, without=out))
-    sets = find_input_sets(found.stacks)
+    found, sets = _look(find_files(paths, without=out), sayings or Sayings())
     declined = why_not_measured(sets, rules, workshop.card)
     eligible = [inputs for inputs, reasons in zip(sets, declined, strict=True) if not reasons]
     folders = _folders(eligible, out)
@@ -133,6 +134,14 @@ def analyse_paths(
     text = json.dumps([_plain(outcome) for outcome in outcomes], indent=2, ensure_ascii=False)
     files.write_atomically(out / OUTCOMES_NAME, (text + "\n").encode("utf-8"))
     return outcomes
+
+
+def _look(paths: list[Path], sayings: Sayings) -> tuple[Scan, tuple[Inputs, ...]]:
+    """What the files hold, and which stacks are measured together; those of DICOM come first."""
+    niftis, others = part_from(paths)
+    found, more = scan(others), scan_nifti(niftis, sayings)
+    both = Scan(stacks=found.stacks + more.stacks, unreadable=found.unreadable + more.unreadable)
+    return both, find_input_sets(found.stacks) + nifti_sets(more.stacks)
 
 
 def measures_table(out: Path, outcomes: list[Outcome]) -> bytes:
@@ -199,14 +208,17 @@ def _is_done(inputs: Inputs, folder: Path, workshop: Workshop) -> bool:
     try:
         found = json.loads((folder / FINDING_NAME).read_text("utf-8"))
         series = found["series"]
-        made = [series["inputs"], series["slices"], found["model"], found["norms"], found["policy"]]
+        slices = [each["slices"] for each in series["stations"] or [series]]
+        made = [series["inputs"], slices, found["model"], found["norms"], found["policy"]]
         whole = all((folder / output["path"]).is_file() for output in found["outputs"])
         same_software = found["software"] == workshop.software
     except (OSError, ValueError, TypeError, KeyError):
         return False
     expected = blank_finding(inputs, workshop).as_dict()
-    roles, slices = list(expected["series"]["inputs"]), expected["series"]["slices"]
-    same_way = [roles, slices, expected["model"], list(expected["norms"]), expected["policy"]]
+    # Of a scan in stations all that were looked at, also where one of them does not count.
+    here = [station.first.facts.slices for station in inputs.stations]
+    roles = list(expected["series"]["inputs"])
+    same_way = [roles, here, expected["model"], list(expected["norms"]), expected["policy"]]
     return whole and same_software and made == same_way
 
 
@@ -229,7 +241,7 @@ def _not_eligible(sets: Sequence[Inputs], declined: Sequence[tuple[Reason, ...]]
     return [
         Outcome(
             folder=None,
-            series_uid=inputs.first.facts.series_uid,
+            series_uid=inputs.first.facts.series_uid or None,
             stack=inputs.first.facts.stack,
             inputs=inputs_section(inputs),
             file=None,
@@ -254,7 +266,7 @@ def _write_reasons(
         decline(sets[0], workshop, declined[0][0], out)
         return
     reasons = {reason.code: reason for outcome in outcomes for reason in outcome.reasons}
-    nothing = Reason("no_images", "There are no DICOM images here.")
+    nothing = Reason("no_images", "There are no DICOM or NIfTI images here.")
     write_finding(finding_without_images(tuple(reasons.values()) or (nothing,), workshop), out)
 
 
@@ -263,7 +275,7 @@ def _outcome(inputs: Inputs, folder: Path, out: Path) -> Outcome:
     found = json.loads((folder / FINDING_NAME).read_text("utf-8"))
     return Outcome(
         folder=folder.relative_to(out).as_posix(),
-        series_uid=inputs.first.facts.series_uid,
+        series_uid=inputs.first.facts.series_uid or None,
         stack=inputs.first.facts.stack,
         inputs=inputs_section(inputs),
         file=None,
@@ -327,4 +339,4 @@ def first_reasons(outcomes: list[Outcome]) -> Iterator[str]:
                 seen.add(reason.code)
                 yield f"{outcome.status}: {reason.text} [{reason.code}]"
     if not outcomes:
-        yield "not_assessable: There are no DICOM images here. [no_images]"
+        yield "not_assessable: There are no DICOM or NIfTI images here. [no_images]"

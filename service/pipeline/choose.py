@@ -12,20 +12,28 @@ from pathlib import Path
 from typing import Any, Final
 
 from service.core.conditions import Facts
-from service.core.rules import OPTED_OUT, Candidate, Decision, Rules, decide
+from service.core.rules import OPTED_OUT, Candidate, Decision, Rule, Rules, decide
 from service.core.status import AnalysisState
 from service.core.volume import Grid
-from service.db import choices, ledger, optouts
+from service.db import choices, ledger, optouts, selftests
 from service.db.choices import ELIGIBLE, FACTS, INSTEAD_OF, KEY, OUTCOME, TAKEN_DOWN, Choosable, Waiting
 from service.db.queries import Claim
 from service.db.session import Session, Sessions, reading
-from service.errors import Reason
+from service.errors import ConfigurationError, Reason
 from service.inference.card import Card
 from service.pipeline.inputs import Inputs, why_not_eligible
 
 log = logging.getLogger(__name__)
 
 NOT_SELECTED: Final = "not_selected"
+#: Takes whatever is eligible.
+EVERYTHING: Final = Rules(
+    id="self-test",
+    version="1",
+    take="all",
+    rules=(Rule(name="self-test", skip=False, conditions=(), prefer=(), reason=""),),
+    sha256="",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +96,9 @@ def choose_among(sets: Sequence[Inputs], rules: Rules, card: Card, *, calling_ae
     """What the rules decide of input sets that lie in folders, study by study; in their order."""
     by_study: dict[str, list[int]] = {}
     for index, inputs in enumerate(sets):
-        by_study.setdefault(inputs.first.facts.study_uid, []).append(index)
+        # A NIfTI file that names no study is one of its own.
+        study = inputs.first.facts.study_uid or f"file {index}"
+        by_study.setdefault(study, []).append(index)
     found: dict[int, Decision] = {}
     for indexes in by_study.values():
         candidates = [_candidate(sets[index], card, calling_ae) for index in indexes]
@@ -150,17 +160,29 @@ def _decide_study(session: Session, study_id: int, choosing: Choosing, home: Pat
     """Decide what waits of one study, and anew what was decided before and is now decided otherwise."""
     ledger.lock_study(session, study_id)
     rows = choices.of_study(session, study_id)
-    if optouts.lists_study(session, home, study_id):
+    if _is_listed(session, home, study_id):
         for row in rows:
             if row.undecided:
                 said = {OUTCOME: OPTED_OUT.code, "text": OPTED_OUT.text}
                 choices.settle(session, row.id, {**row.choice, **said}, now=now)
         return
-    rules = choosing.rules
+    # What a self-test sends is measured, whatever the rules say of such images.
+    rules = EVERYTHING if selftests.sends(session, study_id) else choosing.rules
     asked = [row for row in rows if row.undecided or rules.take == "first"]
     decisions = decide(rules, [_stored(row) for row in asked])
     for row, decision in zip(asked, decisions, strict=True):
         _write(session, study_id, row, decision, rules, now=now)
+
+
+def _is_listed(session: Session, home: Path, study_id: int) -> bool:
+    """Whether the study is of a patient on the opt-out list, as far as that can be told.
+
+    Where the key of the list is lost whoever takes the analysis asks again, and fails where people see it.
+    """
+    try:
+        return optouts.lists_study(session, home, study_id)
+    except ConfigurationError:
+        return False
 
 
 def _stored(row: Choosable) -> Candidate:

@@ -11,7 +11,7 @@ from service.core.eligibility import MAX_GAP_RATIO
 from service.core.series import StackFacts
 from service.core.stations import scan_key
 from service.core.status import CompletionReason
-from service.db import ledger, queries
+from service.db import ledger, versions
 from service.db.ledger import OpenSeries, Sibling
 from service.db.session import Session, Sessions, reading
 from service.dicom.series import Scan, Stack, scan
@@ -257,7 +257,7 @@ def _companions(
     closed = [other.id for other in relatives if other.closed_at is not None]
     with reading(sessions) as session:
         # A pair whose other image is arriving again is left as it is until that one is closed.
-        torn = queries.awaiting_partners(session, closed, without=mine)
+        torn = versions.awaiting_partners(session, closed, without=mine)
         images = {each: ledger.series_paths(session, [each]) for each in closed if each not in torn}
     stacks: dict[int, tuple[Stack, ...]] = {}
     for series_id, rows in images.items():
@@ -306,7 +306,7 @@ def _write_closed(
             if not _close_one(session, seen, now=now):
                 session.rollback()
                 return []
-        ready = queries.make_ready(
+        ready = versions.make_ready(
             session,
             study_id=study_id,
             series_ids=[*mine, *companions.stacks],
@@ -347,7 +347,7 @@ def _close_one(session: Session, seen: Seen, *, now: datetime) -> bool:
     return True
 
 
-def _sets(group: list[Seen], companions: Companions, choosing: Choosing | None) -> list[queries.SetInput]:
+def _sets(group: list[Seen], companions: Companions, choosing: Choosing | None) -> list[versions.SetInput]:
     """What is to be analysed: each input set, or a series as a whole when nothing in it can be read."""
     hashes = dict(companions.hashes)
     series_of: dict[int, int] = {}
@@ -357,16 +357,16 @@ def _sets(group: list[Seen], companions: Companions, choosing: Choosing | None) 
         own = {uid: digest for _, uid, digest in seen.series.images}
         hashes.update(own)
         if not seen.stacks:
-            alone = queries.StackInput(series_id=seen.series.id, stack=0)
-            unreadable.append(queries.SetInput(stacks=(alone,), digest=unreadable_digest(own)))
+            alone = versions.StackInput(series_id=seen.series.id, stack=0)
+            unreadable.append(versions.SetInput(stacks=(alone,), digest=unreadable_digest(own)))
     found = [(seen.series.id, seen.stacks) for seen in group] + list(companions.stacks.items())
     for series_id, members in found:
         stacks += members
         series_of.update({id(stack): series_id for stack in members})
     return unreadable + [
-        queries.SetInput(
+        versions.SetInput(
             stacks=tuple(
-                queries.StackInput(series_id=series_of[id(stack)], stack=stack.facts.stack, role=role)
+                versions.StackInput(series_id=series_of[id(stack)], stack=stack.facts.stack, role=role)
                 for role, stack in inputs.stacks
             ),
             digest=input_digest(inputs, hashes),

@@ -24,8 +24,9 @@ from service.wire.dicomweb import WebAddress
 log = logging.getLogger(__name__)
 
 #: A series of which nothing came for so long is asked about. Chosen by us: within a series senders pause for
-#: milliseconds, and a PACS needs a moment to count what it has itself just received.
-SETTLE = timedelta(seconds=2)
+#: milliseconds, but a PACS that passes on what it is itself still receiving counts only what came so far, and
+#: scanners send as they reconstruct, with pauses of seconds. Too early an answer would be half a result.
+SETTLE = timedelta(seconds=10)
 #: The same series is asked about again, while images are missing, after the first time, then after doubled
 #: times up to the last. Chosen by us: a minute is a quiet time.
 AGAIN, AGAIN_MOST = 4.0, 60.0

@@ -11,7 +11,7 @@ from typing import Literal
 from service.core.answers import Answer
 from service.core.circuit import DEFAULT_TERMS, CircuitState, CircuitTerms
 from service.core.status import DeliveryState, OutputKind
-from service.core.variant import Variant
+from service.core.variant import REFUSABLE, Variant
 from service.db import circuits, deliveries, ledger, optouts, people
 from service.db.deliveries import Parcel
 from service.db.session import Session, Sessions
@@ -20,6 +20,7 @@ from service.dicom.scu import Address
 from service.errors import DeliveryError, PeerUnreachable, Reason, StoreRefused
 from service.files import within
 from service.pipeline.heartbeat import Heartbeat
+from service.pipeline.plainer import fall_back, refusable_of, takes_no_class, variant_for
 from service.wire import dicomweb
 from service.wire.dicomweb import WebAddress
 
@@ -53,6 +54,8 @@ class Destination:
     confirm: Confirm = "none"
     #: Results on their way to it at a time.
     lanes: int = 1
+    #: It gets nothing of a result before a reviewer accepted it.
+    after_review: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +107,8 @@ def run(
     with sessions.begin() as session:
         if optouts.lists_analysis(session, home, analysis_id):
             deliveries.give_up_opted_out(session, analysis_id, peer=destination.name)
-        variant = variant_for(session, destination)
+        variant = variant_for(session, destination.name, destination.variant, analysis_id)
+        refusable = refusable_of(session, variant, analysis_id)
         parcels = deliveries.claim_deliveries(
             session,
             analysis_id,
@@ -112,15 +116,17 @@ def run(
             now=clock(),
             terms=terms.circuit,
             lanes=destination.lanes,
-            getting=deliveries.Getting(variant=variant.name, kinds=destination.outputs),
+            getting=deliveries.Getting(
+                variant=variant.name, kinds=destination.outputs, after_review=destination.after_review
+            ),
         )
     if not parcels:
         return None
     with Heartbeat(lambda: _beat(sessions, parcels), every_seconds=terms.beat_seconds):
-        sending = _send(parcels, destination, home, whole=variant.fallback is not None)
+        sending = _send(parcels, destination, home, needed=[REFUSABLE[part] for part in refusable])
     now = clock()
     report = _record(
-        sessions, analysis_id, destination, parcels, sending, variant=variant, terms=terms, now=now
+        sessions, analysis_id, destination, parcels, sending, refusable=refusable, terms=terms, now=now
     )
     log.info(
         "delivery_done",
@@ -129,21 +135,15 @@ def run(
     return report
 
 
-def variant_for(session: Session, destination: Destination) -> Variant:
-    """The variant that a peer gets now: its own, or the plainer one where it refused that."""
-    plainer = destination.variant.fallback
-    if plainer is not None and circuits.falls_back(session, destination.name):
-        return plainer
-    return destination.variant
-
-
 def _beat(sessions: Sessions, parcels: Sequence[Parcel]) -> bool:
     with sessions.begin() as session:
         return deliveries.beat_deliveries(session, parcels)
 
 
-def _send(parcels: Sequence[Parcel], destination: Destination, home: Path, *, whole: bool) -> _Sending:
-    """One answer for each parcel, whatever happens on the way; ``whole``: as one set, or nothing of it."""
+def _send(
+    parcels: Sequence[Parcel], destination: Destination, home: Path, *, needed: Sequence[str]
+) -> _Sending:
+    """One answer for each parcel, whatever happens; nothing is sent where a ``needed`` class is refused."""
     not_tried = Answer(status=None, code="not_tried")
     try:
         paths = [within(home, parcel.path) for parcel in parcels]
@@ -153,8 +153,8 @@ def _send(parcels: Sequence[Parcel], destination: Destination, home: Path, *, wh
             answers = [by_uid.get(uid, not_tried) for uid in uids]
         else:
             # What tells of a withdrawal is no set that stands or falls together.
-            whole = whole and not any(each.withdrawal for each in parcels)
-            found = scu.store(paths, destination.address, whole=whole)
+            needed = [] if any(each.withdrawal for each in parcels) else needed
+            found = scu.store(paths, destination.address, needed=needed)
             outcomes = {outcome.path: outcome for outcome in found}
             answers = [outcomes.get(path, not_tried) for path in paths]
     except DeliveryError as error:
@@ -178,12 +178,16 @@ def _record(
     parcels: Sequence[Parcel],
     sending: _Sending,
     *,
-    variant: Variant,
+    refusable: Sequence[str],
     terms: Terms,
     now: datetime,
 ) -> Report:
-    """Write down the outcome of each object of this variant, and whether the peer was there."""
-    sent, refused, codes = 0, False, set()
+    """Write down the outcome of each object, and whether the peer was there.
+
+    ``refusable``: what there is something plainer for where the peer refused it.
+    """
+    sent, codes = 0, set()
+    refused: set[str] = set()
     states: list[DeliveryState | None] = []
     with sessions.begin() as session:
         away_until = _note_peer(session, destination, sending, terms=terms, now=now)
@@ -196,12 +200,24 @@ def _record(
                 continue
             reason = _reason(answer, sending)
             codes.add(reason.code if answer.status is None else f"0x{answer.status:04X}")
-            refused |= reason.code == "context_refused" and not parcel.withdrawal
+            if takes_no_class(answer, reason.code) and not parcel.withdrawal:
+                refused.add(parcel.sop_class_uid)
             states.append(
                 _unsent(session, parcel, answer, reason, away_until=away_until, terms=terms, now=now)
             )
-        if refused and variant.fallback is not None:
-            _fall_back(session, analysis_id, destination, variant.fallback, now=now)
+        parts = [part for part in refusable if REFUSABLE[part] in refused]
+        if parts:
+            told = fall_back(
+                session,
+                analysis_id,
+                peer=destination.name,
+                wanted=destination.variant,
+                parts=parts,
+                kinds=destination.outputs,
+                now=now,
+            )
+            if told is not None:
+                note(session, "variant_refused", analysis_id, ok=False, detail=told, now=now)
         report = Report(
             sent=sent,
             retried=states.count(DeliveryState.PENDING),
@@ -222,23 +238,6 @@ def _record(
             now=now,
         )
     return report
-
-
-def _fall_back(
-    session: Session, analysis_id: int, destination: Destination, plainer: Variant, *, now: datetime
-) -> None:
-    """Give a peer that refuses its variant the plainer one instead, of this result and of all further ones.
-
-    The whole set changes, because the report names the segmentation.
-    """
-    peer = destination.name
-    first = circuits.note_fallback(session, peer, now=now)
-    new = deliveries.replan(
-        session, analysis_id, peer=peer, variant=plainer.name, kinds=destination.outputs, now=now
-    )
-    if first:
-        detail: dict[str, object] = {"peer": peer, "variant": plainer.name, "objects": len(new)}
-        note(session, "variant_refused", analysis_id, ok=False, detail=detail, now=now)
 
 
 def _note_peer(

@@ -11,7 +11,7 @@ from pathlib import Path
 from service.db.ledger import Recorded
 from service.db.session import Sessions
 from service.dicom.callers import Caller
-from service.dicom.filing import FileSink
+from service.dicom.filing import FileSink, meta_of
 from service.dicom.spool import Spool
 from service.dicom.storing import Received, Refused, Storing
 from service.errors import ServiceError, SpoolFull
@@ -94,13 +94,16 @@ class Ingest:
         )
 
     def take(self, path: Path) -> Taken:
-        """Take one file in, as if it had been sent.
+        """Take one file in, as if it had been sent as what its dataset says that it is.
 
         Raises SpoolFull when there is no room, and ServiceError when the row could not be written.
         """
-        sink = self._files.begin(sender=INGEST)
+        sink, meta = self._files.begin(sender=INGEST), meta_of(path)
         try:
             with path.open("rb") as stream:
+                if meta is not None:
+                    sink.begin(meta)
+                    stream.seek(meta.end)
                 while chunk := stream.read(CHUNK_BYTES):
                     sink.write(memoryview(chunk))
         except OSError:

@@ -9,10 +9,11 @@ from service.core.dixon import PART_OF_SET
 from service.core.eligibility import is_block, reasons_not_eligible
 from service.core.finding import QualityCheck, SeriesInput
 from service.core.inputset import InputSet
-from service.core.series import BlockPlace, Role
+from service.core.series import BlockPlace, Role, StackFacts
 from service.core.stations import AMBIGUOUS, composed_facts
 from service.core.volume import Volume
 from service.core.water_fat import DixonVolume
+from service.dicom.nifti import read_nifti_volume
 from service.dicom.pixels import read_pair
 from service.dicom.series import Stack, read_volume
 from service.errors import Reason
@@ -40,9 +41,17 @@ class Images:
 def read_images(inputs: Inputs) -> Images:
     """Decode the stacks of an input set; raises UnreadableSeries."""
     if inputs.fat is None:
-        return Images(volume=read_volume(inputs.first))
-    water, fat = read_pair(inputs.first, inputs.fat)
+        return Images(volume=_read(inputs.first))
+    nifti = inputs.first.facts.nifti is not None
+    water, fat = (_read(inputs.first), _read(inputs.fat)) if nifti else read_pair(inputs.first, inputs.fat)
     return Images(volume=water, dixon=DixonVolume(water=water, fat=fat))
+
+
+def _read(stack: Stack) -> Volume:
+    """The voxels of one stack, whatever kind of file they lie in."""
+    if stack.facts.nifti is not None:
+        return read_nifti_volume(stack.frames[0].path, stack.grid)
+    return read_volume(stack)
 
 
 def newest_time(inputs: Inputs) -> datetime:
@@ -52,9 +61,16 @@ def newest_time(inputs: Inputs) -> datetime:
 
 def inputs_section(inputs: Inputs) -> tuple[SeriesInput, ...]:
     """The stacks of the set as the finding names them."""
-    return tuple(
-        SeriesInput(role=role.value, series_uid=stack.facts.series_uid, stack=stack.facts.stack)
-        for role, stack in inputs.stacks
+    return tuple(_named(role, stack.facts) for role, stack in inputs.stacks)
+
+
+def _named(role: Role, facts: StackFacts) -> SeriesInput:
+    return SeriesInput(
+        role=role.value,
+        series_uid=facts.series_uid or None,
+        stack=facts.stack,
+        file=None if facts.nifti is None else facts.nifti.name,
+        sha256=None if facts.nifti is None else facts.nifti.sha256,
     )
 
 
@@ -94,6 +110,15 @@ def pair_check(inputs: Inputs) -> tuple[QualityCheck, ...]:
         check = "stations" if inputs.unpaired == AMBIGUOUS else "dixon_pair"
         return (QualityCheck(check=check, passed=False, detail=inputs.unpaired.text),)
     return ()
+
+
+def nifti_check(inputs: Inputs) -> tuple[QualityCheck, ...]:
+    """What told the sides of a NIfTI file, and that there are no DICOM objects of it; nothing for DICOM."""
+    nifti = inputs.first.facts.nifti
+    if nifti is None:
+        return ()
+    detail = f"Sides are told by the {nifti.orientation} of the file. No DICOM objects are made of NIfTI."
+    return (QualityCheck(check="nifti", passed=True, detail=detail),)
 
 
 def input_digest(inputs: Inputs, hashes: dict[str, str]) -> str:

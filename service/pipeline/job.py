@@ -102,6 +102,8 @@ class Job:
     earlier: tuple[JobReport, ...] = ()
     #: Findings of earlier studies of the same person, newest first.
     before: tuple[JobBefore, ...] = ()
+    #: Attributes in which the images of the study disagree about the person.
+    disagrees: tuple[str, ...] = ()
     #: A finished version whose measures are to be scored again; None: the images are measured.
     measured: JobMeasured | None = None
     #: Why nothing is to be measured, although the images may be eligible.
@@ -124,6 +126,7 @@ class Job:
                 "at": datetime.fromisoformat(content["at"]),
                 "earlier": tuple(JobReport(**item) for item in content["earlier"]),
                 "before": tuple(JobBefore(**item) for item in content["before"]),
+                "disagrees": tuple(content["disagrees"]),
                 "declined": content["declined"] and Reason(**content["declined"]),
                 "measured": content["measured"] and JobMeasured.from_dict(content["measured"]),
                 "out": Path(content["out"]),
@@ -188,6 +191,8 @@ class Past:
     input_digest: str = ""
     reports: tuple[JobReport, ...] = ()
     before: tuple[JobBefore, ...] = ()
+    #: Attributes in which the images of the study disagree about the person.
+    disagrees: tuple[str, ...] = ()
 
     def superseded(self, finding: Mapping[str, Any]) -> dict[str, str]:
         """The SR by variant that this finding's takes the place of; empty where there is none.

@@ -7,6 +7,7 @@ the key slices as they were drawn, and what of the network shapes a score. Whoev
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -32,6 +33,12 @@ SCHEMA = "myoscreen.kept/1"
 _FACTS = "kept.json"
 #: Dates of files in the archive, so that the same content gives the same bytes: the earliest that ZIP knows.
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
+#: What reading such an archive raises where bits of it are not what they were: for one changed bit in five
+#: zlib itself speaks, and RuntimeError means a way of packing or of encryption that is none of ours.
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError),
+    *(ValueError, TypeError, LookupError, AttributeError),
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,7 +77,7 @@ def read_kept(folder: Path, desk: Path) -> Kept:
     try:
         with zipfile.ZipFile(path) as archive:
             return _read(archive, desk)
-    except (zipfile.BadZipFile, ValueError, TypeError, LookupError) as error:
+    except _DAMAGED as error:
         raise InvalidRequest(
             "What was kept of this analysis cannot be read. Run it again.", reason="kept_unreadable"
         ) from error

@@ -16,7 +16,7 @@ from service.core.sameness import MEASURED, SCORED, Comparison, compare_findings
 from service.core.status import OutputKind
 from service.core.variant import Variant
 from service.db import ledger, optouts, people, priors, rescoring
-from service.db.rescoring import Replayable, Stored
+from service.db.rescoring import Replayable, Stored, StoredObject
 from service.db.session import Session, Sessions, reading
 from service.dicom.drawn import Place, Slice, differing_voxels, read_drawn
 from service.dicom.spool import Spool
@@ -26,6 +26,7 @@ from service.inference.device import device_kind
 from service.inference.sliding import load_segmenter
 from service.pipeline.analyse import Workshop
 from service.pipeline.attempt import attempt
+from service.pipeline.choose import declined_by_rules
 from service.pipeline.job import Job, JobBefore, JobImage, JobInput, Outcome
 from service.pipeline.kept import read_kept
 from service.pipeline.recipe import WorkshopRecipe
@@ -104,6 +105,7 @@ def replay(
         job = _job(session, found, spool)
     workshop = _workshop(found.stored.finding, recipe, network)
     _require_same_images(job.images)
+    _require_same_segmentations(found.stored, home)
     with tempfile.TemporaryDirectory() as desk:
         outcome = attempt(replace(job, out=Path(desk) / "out"), workshop)
         if outcome.finding is None or outcome.input_digest != found.stored.input_digest:
@@ -141,6 +143,7 @@ def _job(session: Session, found: Replayable, spool: Spool) -> Job:
     """The same as the worker was given, without anything to supersede."""
     images = ledger.series_paths(session, found.series_ids)
     before = priors.earlier_findings(session, found.stored.id)
+    disagrees = priors.disagreements(session, found.stored.id)
     return Job(
         analysis_id=found.stored.id,
         images=tuple(
@@ -155,6 +158,8 @@ def _job(session: Session, found: Replayable, spool: Spool) -> Job:
         receiving=False,
         at=found.object_time,
         before=tuple(JobBefore(finding=finding, days=days) for finding, days in before),
+        disagrees=disagrees,
+        declined=declined_by_rules(found.choice),
         out=Path(),
     )
 
@@ -167,6 +172,18 @@ def _require_same_images(images: Sequence[JobImage]) -> None:
             raise InvalidRequest(
                 "An image is missing or changed on the disk, so nothing can be proved by it.",
                 reason="images_changed",
+            )
+
+
+def _require_same_segmentations(stored: Stored, home: Path) -> None:
+    """Raise InvalidRequest where a segmentation is not the one that was published."""
+    for each in _segmentations(stored):
+        path = files.within(home, each.path)
+        if not path.is_file() or files.sha256_of(path) != each.sha256:
+            raise InvalidRequest(
+                "The stored segmentation is missing or changed on the disk, so nothing can be compared "
+                "with it.",
+                reason="output_changed",
             )
 
 
@@ -238,12 +255,15 @@ def _compare(
     )
 
 
-def _drawn_before(stored: Stored, home: Path) -> dict[Place, Slice]:
-    """The voxels of the stored segmentations of one variant: several stations have one each."""
+def _segmentations(stored: Stored) -> list[StoredObject]:
+    """The stored segmentations of one variant: several stations have one each."""
     segs = [each for each in stored.objects if each.kind == OutputKind.SEG]
     variant = segs[0].variants[:1] if segs else ()
-    chosen = [files.within(home, each.path) for each in segs if set(variant) <= set(each.variants)]
-    return _read_all(chosen)
+    return [each for each in segs if set(variant) <= set(each.variants)]
+
+
+def _drawn_before(stored: Stored, home: Path) -> dict[Place, Slice]:
+    return _read_all([files.within(home, each.path) for each in _segmentations(stored)])
 
 
 def _drawn_now(outcome: Outcome) -> dict[Place, Slice]:

@@ -24,20 +24,18 @@ from service.core.plain import from_plain
 from service.core.risk import Policy
 from service.core.scoring import SCORED, Yardsticks, score_measures
 from service.core.status import OutputKind
-from service.core.variant import Variant
+from service.core.variant import LABEL_MAP_UID, Variant
 from service.dicom.drawn import mask_of, read_drawn
 from service.dicom.identity import Written
 from service.errors import InvalidRequest, UnreadableSeries
 from service.inference.card import Card
 from service.pipeline.analyse import Workshop, finish, report_identity
+from service.pipeline.drawings import Drawn
 from service.pipeline.job import Job, JobBefore, JobMeasured, JobObject, Outcome
 from service.pipeline.keepsake import KEPT_NAME
 from service.pipeline.kept import Kept, read_kept
-from service.pipeline.publish import Drawn, write_objects
+from service.pipeline.publish import write_objects
 from service.pipeline.stations import counted_stations, facts_behind, stations_again
-
-#: SOP class of a segmentation that is a label map (PS3.4 B.5).
-LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +169,7 @@ def _drawn(measured: JobMeasured, kept: Kept, folder: Path) -> Drawn:
         checked = partial(_checked, each, folder / Path(each.path).name)
         number = (_station_number(each.path),) if several else ()
         if each.kind == OutputKind.SEG:
-            packed = each.sop_class_uid == LABEL_MAP
+            packed = each.sop_class_uid == LABEL_MAP_UID
             shape = Variant(encoding="labelmap" if packed else "binary").shape
             objects[OutputKind.SEG, (shape, *number) if number else shape] = checked()
         elif each.kind == OutputKind.GSPS:

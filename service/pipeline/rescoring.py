@@ -3,7 +3,7 @@
 from datetime import datetime
 from pathlib import Path
 
-from service.db import optouts, rescoring
+from service.db import ledger, optouts, rescoring
 from service.db.session import Session, Sessions
 from service.errors import InvalidRequest
 from service.files import within
@@ -30,6 +30,7 @@ def order_rescore(sessions: Sessions, analysis_id: int, *, home: Path, now: date
     Raises InvalidRequest, which says why, where that cannot be.
     """
     with sessions.begin() as session:
+        ledger.lock_study_of(session, analysis_id)
         if require_rescorable(session, analysis_id, home) is None:
             return None
         return rescoring.order(session, analysis_id, now=now)

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from service.db import retention
+from service.db import ledger, retention
 from service.db.retention import Kept
 from service.db.session import Session, Sessions, reading
 from service.dicom.spool import Spool
@@ -91,6 +91,35 @@ def purge(sessions: Sessions, home: Path, terms: Terms, *, now: datetime) -> dic
     if any(counts.values()):
         log.info("purged", extra={kind.value: count for kind, count in counts.items()})
     return counts
+
+
+def remove_study(sessions: Sessions, home: Path, study_id: int, *, now: datetime) -> bool:
+    """Take away everything of one study now, whatever is kept for how long; False where it has to wait.
+
+    Only the lines of the audit record stay.
+    """
+    with one_at_a_time(home / LOCK) as mine:
+        if not mine:
+            return False
+        with sessions.begin() as session:
+            ledger.lock_study(session, study_id)
+            retention.mark_pixels(session, study_id, until=now + SETTLE, now=now)
+            retention.mark_results(session, study_id, now=now)
+        _remove_images(sessions, home)
+        _remove_results(sessions, home)
+        with sessions.begin() as session:
+            if retention.keeps_files(session, study_id):
+                return False
+            retention.delete_study(session, study_id, now=now)
+    return True
+
+
+def remove_aside(sessions: Sessions, home: Path) -> bool:
+    """Take away what was set aside and is to go; False where it has to wait."""
+    with one_at_a_time(home / LOCK) as mine:
+        if mine:
+            conflicts.remove(sessions, Spool(home / "spool"))
+        return mine
 
 
 def due(sessions: Sessions, terms: Terms, *, now: datetime) -> dict[Kept, int]:

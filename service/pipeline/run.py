@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from service.core.status import SENT, AnalysisState
-from service.db import deliveries, ledger, people, priors, queries, rescoring
+from service.db import deliveries, holding, ledger, people, priors, queries, rescoring, versions
 from service.db.deliveries import OutputFacts
 from service.db.queries import Claim
 from service.db.rescoring import Stored
@@ -22,7 +22,7 @@ from service.dicom.spool import Spool
 from service.errors import LeaseLost, Reason, WorkerEnds
 from service.files import within
 from service.pipeline.choose import opted_out_since, why_declined
-from service.pipeline.deliver import Destination, variant_for
+from service.pipeline.deliver import Destination
 from service.pipeline.heartbeat import Heartbeat
 from service.pipeline.job import (
     Job,
@@ -37,6 +37,7 @@ from service.pipeline.job import (
     made_by,
     trouble,
 )
+from service.pipeline.plainer import variant_for
 
 log = logging.getLogger(__name__)
 
@@ -123,9 +124,10 @@ def _job(sessions: Sessions, claim: Claim, bench: Bench, out: Path) -> Job:
     """What this attempt is to do, as plain values."""
     with reading(sessions) as session:
         images = ledger.series_paths(session, [item.series_id for item in claim.inputs])
-        earlier = [*queries.earlier_results(session, claim), *queries.unseated_results(session, claim)]
+        earlier = [*versions.earlier_results(session, claim), *versions.unseated_results(session, claim)]
         declined = why_declined(session, claim, bench.home)
         before = priors.earlier_findings(session, claim.analysis_id)
+        disagrees = priors.disagreements(session, claim.analysis_id)
         source = rescoring.source_of(session, claim.analysis_id)
     reports = (
         JobReport(
@@ -151,6 +153,7 @@ def _job(sessions: Sessions, claim: Claim, bench: Bench, out: Path) -> Job:
         at=claim.object_time,
         earlier=tuple(reports),
         before=tuple(JobBefore(finding=finding, days=days) for finding, days in before),
+        disagrees=disagrees,
         declined=declined,
         measured=None if source is None else _measured(source, bench.home),
         out=out,
@@ -250,8 +253,8 @@ def _output(written: Written, home: Path) -> OutputFacts:
 
 def _take_place(session: Session, claim: Claim, uids: frozenset[str], *, now: datetime) -> None:
     """Supersede the earlier versions, and say so where one of them had the very same objects."""
-    earlier = queries.earlier_results(session, claim)
-    queries.supersede(session, [item.id for item in earlier], now=now)
+    earlier = versions.earlier_results(session, claim)
+    versions.supersede(session, [item.id for item in earlier], now=now)
     deliveries.drop_unsent(session, [item.id for item in earlier], now=now)
     same = next((item for item in earlier if uids and item.object_uids == uids), None)
     if same is not None:
@@ -273,10 +276,17 @@ def _plan(
     planned = []
     for destination in bench.destinations:
         kinds = [kind for kind in destination.outputs if kind in SENT[state]]
-        rows = deliveries.outputs_of(session, claim.analysis_id, variant_for(session, destination).name)
-        new = deliveries.plan(session, rows, peer=destination.name, kinds=kinds, now=now)
+        rows = deliveries.outputs_of(
+            session,
+            claim.analysis_id,
+            variant_for(session, destination.name, destination.variant, claim.analysis_id).name,
+        )
+        held = destination.after_review and not holding.is_accepted(session, claim.analysis_id)
+        new = deliveries.plan(session, rows, peer=destination.name, kinds=kinds, now=now, held=held)
         if new:
-            detail = {"peer": destination.name, "objects": len(new)}
+            detail: dict[str, Any] = {"peer": destination.name, "objects": len(new)}
+            if held:
+                detail["held"] = True
             ledger.add_event(
                 session, "delivery_planned", at=now, analysis_id=claim.analysis_id, detail=detail
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from service.core.circuit import DEFAULT_TERMS, CircuitTerms
-from service.db import clock, confirmations, deliveries, ledger, queries
+from service.db import clock, commitments_in, confirmations, deliveries, ledger, queries
 from service.db.leases import Lease
 from service.db.session import Sessions, reading
 from service.dicom.spool import Spool
@@ -44,6 +44,8 @@ class Terms:
     circuit: CircuitTerms = DEFAULT_TERMS
     #: Peers that are asked how many images a series has, by the AE title under which they send.
     counting: Mapping[str, Asked] = field(default_factory=dict)
+    #: Senders that ask for storage commitment, and have a port to be told at.
+    asking: tuple[str, ...] = ()
     #: A row that waits longer than this waits for a time of a clock that was set back.
     waits: clock.Waits = clock.ANY_WAIT
 
@@ -56,6 +58,8 @@ class Due:
     delivery_ids: tuple[int, ...]
     #: One of each result that a peer is to be asked about.
     confirm_ids: tuple[int, ...] = ()
+    #: The oldest question of each sender that waits for our word on a storage commitment.
+    commit_ids: tuple[int, ...] = ()
 
 
 class Stillness:
@@ -119,6 +123,7 @@ class Sweeper:
             analysis_ids=self._step("due_analyses", self._due_analyses, ()),
             delivery_ids=self._step("due_deliveries", self._due_deliveries, ()),
             confirm_ids=self._step("due_confirmations", self._due_confirmations, ()),
+            commit_ids=self._step("due_commitments", self._due_commitments, ()),
         )
 
     def _step(self, kind: str, step: Callable[[], T], otherwise: T) -> T:
@@ -197,6 +202,13 @@ class Sweeper:
         with reading(self._sessions) as session:
             now = self._clock()
             return tuple(confirmations.due(session, peers=terms.confirming, now=now, terms=terms.circuit))
+
+    def _due_commitments(self) -> tuple[int, ...]:
+        """One question of each sender that is to be answered."""
+        if not self._terms.asking:
+            return ()
+        with reading(self._sessions) as session:
+            return tuple(commitments_in.due(session, peers=self._terms.asking, now=self._clock()))
 
     def _expire_analyses(self) -> None:
         """Return analyses of dead workers to READY, or to FAILED after the last attempt."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import service
 from service import files
 from service.core.language import ENGLISH, IN, Words
+from service.core.variant import SR_CLASS_UIDS
 from service.db import withdrawals
 from service.db.deliveries import OutputFacts
 from service.db.session import Sessions, reading
@@ -76,7 +77,6 @@ def _make(withdrawal: Withdrawal, each: WithdrawnSet, home: Path) -> list[Output
     """Write the report and the rejection note of one variant, durable; raises FileNotFoundError."""
     # Withdrawals are rare, and the libraries that they are made with are large.
     from service.dicom.rejection import write_rejection_note, write_withdrawal_sr  # noqa: PLC0415
-    from service.dicom.sr import CLASS_UIDS  # noqa: PLC0415
 
     report = files.within(home, each.report_path)
     sent = [files.within(home, path) for path in each.sent_paths]
@@ -94,7 +94,7 @@ def _make(withdrawal: Withdrawal, each: WithdrawnSet, home: Path) -> list[Output
             software=f"myoscreen {service.__version__}",
             identity=identity,
             path=Path(desk) / f"sr{suffix}.dcm",
-            sr_class=next(name for name, uid in CLASS_UIDS.items() if uid == each.report_class_uid),
+            sr_class=next(name for name, uid in SR_CLASS_UIDS.items() if uid == each.report_class_uid),
             words=words,
         )
         note = write_rejection_note(

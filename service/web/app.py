@@ -23,11 +23,25 @@ from service.db import ledger
 from service.db.overview import DatabaseTrouble
 from service.db.session import Sessions, make_sessions, require_current
 from service.settings import Settings
-from service.web import account, api, choosing, dashboard, monitor, problems, schemas, stow
+from service.web import (
+    account,
+    api,
+    choosing,
+    dashboard,
+    funnel,
+    monitor,
+    ordering,
+    peering,
+    problems,
+    reviewing,
+    schemas,
+    stow,
+)
 from service.web.auth import MayStatus
 from service.web.context import Neighbours, Web, WebState, utc_now
 from service.web.guard import Guard
 from service.web.https import Https
+from service.web.watching import watching
 
 log = logging.getLogger(__name__)
 
@@ -89,9 +103,12 @@ def create_app(
     app.state.registry = registry
     app.state.error_page = dashboard.error_page
     problems.install(app)
-    ours = (choosing.api_router, choosing.page_router)
-    for router in (public, api.router, stow.router, *ours, account.router, dashboard.router):
+    rooms = (api, ordering, peering, stow, account, dashboard)
+    for router in (public, *(room.router for room in rooms)):
         app.include_router(router)
+    for room in (choosing, funnel, reviewing):
+        app.include_router(room.api_router)
+        app.include_router(room.page_router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(Guard, https=settings.reached_by_https, metrics=monitor.RequestMetrics(registry))
     return app
@@ -148,7 +165,7 @@ class Beat(threading.Thread):
                         version=__version__,
                         started_at=self._since,
                         now=self._web.clock(),
-                        detail=None,
+                        detail=None if self._https is None else {"https": self._https.state()},
                     )
         except DatabaseTrouble:
             log.exception("door_beat_failed", extra={"door": "web"})
@@ -159,7 +176,7 @@ class Beat(threading.Thread):
         self.join(timeout=BEAT_SECONDS)
 
 
-def _https(settings: Settings) -> Https | None:
+def https_of(settings: Settings) -> Https | None:
     """HTTPS by this process, None where it is not configured."""
     if settings.http_tls_certificate is None or settings.http_tls_key is None:
         return None
@@ -173,7 +190,7 @@ def serve(settings: Settings) -> None:
     logs. Raises ConfigurationError when HTTPS is configured and its files cannot be used.
     """
     require_current(settings.resolved_database_url)
-    https = _https(settings)
+    https = https_of(settings)
     app = create_app(settings, make_sessions(settings.resolved_database_url))
     config = uvicorn.Config(
         app,
@@ -193,7 +210,8 @@ def serve(settings: Settings) -> None:
     beat.start()
     log.info("web_listening", extra={"port": settings.http_port})
     try:
-        uvicorn.Server(config).run()
+        with watching(app.state.web):
+            uvicorn.Server(config).run()
     finally:
         beat.stop()
     log.info("web_stopped")

@@ -32,6 +32,8 @@ class Permission(StrEnum):
     RESULTS = "results"
     #: Rerun, retry, C-ECHO.
     OPERATE = "operate"
+    #: Say what a drawing is like, and look after raised flags.
+    REVIEW = "review"
     #: The audit record.
     AUDIT = "audit"
     #: One's own account, also while the password must be changed.
@@ -44,8 +46,9 @@ _VIEWER = frozenset({Permission.STATUS, Permission.RESULTS, Permission.ACCOUNT})
 _OPERATOR = _VIEWER | {Permission.OPERATE}
 GRANTS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _VIEWER,
+    Role.REVIEWER: _VIEWER | {Permission.REVIEW},
     Role.OPERATOR: _OPERATOR,
-    Role.ADMIN: _OPERATOR | {Permission.AUDIT},
+    Role.ADMIN: _OPERATOR | {Permission.AUDIT, Permission.REVIEW},
     Role.AUDITOR: frozenset({Permission.STATUS, Permission.AUDIT, Permission.ACCOUNT}),
     Role.SENDER: frozenset({Permission.STORE}),
 }
@@ -140,6 +143,7 @@ class Needs:
 MayStatus = Annotated[Caller, Depends(Needs(Permission.STATUS))]
 MayResults = Annotated[Caller, Depends(Needs(Permission.RESULTS))]
 MayOperate = Annotated[Caller, Depends(Needs(Permission.OPERATE))]
+MayReview = Annotated[Caller, Depends(Needs(Permission.REVIEW))]
 MayAudit = Annotated[Caller, Depends(Needs(Permission.AUDIT))]
 MayAccount = Annotated[Caller, Depends(Needs(Permission.ACCOUNT))]
 MayStore = Annotated[Caller, Depends(Needs(Permission.STORE))]

@@ -10,7 +10,7 @@ from service.db import choices, optouts
 from service.db.session import reading
 from service.errors import ConfigurationError, Reason
 from service.pipeline.references import read_rules
-from service.web import pages, schemas
+from service.web import choosing_shapes, pages
 from service.web.account import see_other
 from service.web.api import LARGEST_ID, PROBLEMS
 from service.web.auth import (
@@ -37,7 +37,7 @@ def rules_in_force(web: Web) -> Rules:
     return read_rules(models_dir(web.settings), web.settings.rules)
 
 
-def add(request: Request, web: Web, caller: Caller, order: schemas.OptOutOrder) -> bool:
+def add(request: Request, web: Web, caller: Caller, order: choosing_shapes.OptOutOrder) -> bool:
     """Put a patient on the list; False where he or she is on it already."""
     with web.sessions.begin() as session:
         return optouts.add(
@@ -68,17 +68,17 @@ def _lines(request: Request, web: Web, caller: Caller) -> list[optouts.OptOutFac
 
 
 @api_router.get("/rules", tags=["rules"])
-def get_rules(web: WebState, caller: MayStatus) -> schemas.RulesShape:
+def get_rules(web: WebState, caller: MayStatus) -> choosing_shapes.RulesShape:
     """The rules that choose which of the eligible images are measured."""
     del caller
     rules = rules_in_force(web)
-    return schemas.RulesShape(
+    return choosing_shapes.RulesShape(
         id=rules.id,
         version=rules.version,
         sha256=rules.sha256,
         take=rules.take,
         rules=[
-            schemas.RuleShape(
+            choosing_shapes.RuleShape(
                 name=rule.name,
                 skip=rule.skip,
                 when=[condition.words for condition in rule.conditions],
@@ -91,23 +91,23 @@ def get_rules(web: WebState, caller: MayStatus) -> schemas.RulesShape:
 
 
 @api_router.get("/opt-outs", tags=["opt-outs"])
-def get_opt_outs(request: Request, web: WebState, caller: MayOperate) -> schemas.OptOutList:
+def get_opt_outs(request: Request, web: WebState, caller: MayOperate) -> choosing_shapes.OptOutList:
     """The opt-out list; who is on it is kept as hashes and cannot be told."""
-    return schemas.OptOutList.model_validate({"items": _lines(request, web, caller)})
+    return choosing_shapes.OptOutList.model_validate({"items": _lines(request, web, caller)})
 
 
 @api_router.post("/opt-outs", tags=["opt-outs"])
 def post_opt_out(
-    request: Request, web: WebState, caller: MayOperate, order: schemas.OptOutOrder
-) -> schemas.OptOutChanged:
+    request: Request, web: WebState, caller: MayOperate, order: choosing_shapes.OptOutOrder
+) -> choosing_shapes.OptOutChanged:
     """Analyse no image of this patient from now on; results that exist stay, and are not sent any more."""
-    return schemas.OptOutChanged(changed=add(request, web, caller, order))
+    return choosing_shapes.OptOutChanged(changed=add(request, web, caller, order))
 
 
 @api_router.post("/opt-outs/remove", tags=["opt-outs"])
 def post_opt_in(
-    request: Request, web: WebState, caller: MayOperate, order: schemas.OptOutEnd
-) -> schemas.OptOutChanged:
+    request: Request, web: WebState, caller: MayOperate, order: choosing_shapes.OptOutEnd
+) -> choosing_shapes.OptOutChanged:
     """Take a patient off the list, given as he or she was put on it."""
     with web.sessions.begin() as session:
         changed = optouts.remove(
@@ -118,7 +118,7 @@ def post_opt_in(
             now=web.clock(),
             address=client_address(request),
         )
-    return schemas.OptOutChanged(changed=changed)
+    return choosing_shapes.OptOutChanged(changed=changed)
 
 
 @page_router.get("/rules")
@@ -165,7 +165,7 @@ def opt_out(
     require_token(caller, csrf_token)
     if not patient_id.strip():
         return see_other("/opt-outs?notice=opt_out_needs_patient")
-    order = schemas.OptOutOrder(patient_id=patient_id, issuer=issuer, reason=reason)
+    order = choosing_shapes.OptOutOrder(patient_id=patient_id, issuer=issuer, reason=reason)
     added = add(request, web, caller, order)
     return see_other(f"/opt-outs?notice={'opt_out_added' if added else 'opt_out_known'}")
 

@@ -9,16 +9,19 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from service.core.status import WITHDRAWAL_REASONS, AnalysisState
-from service.db import conflicts, overview, views
+from service.db import conflicts, listing, overview, reviews, views, worklist
+from service.db.funnel import funnel as count_funnel
 from service.db.session import reading
 from service.errors import DeliveryError
-from service.web import api, monitor, pages, results
+from service.web import api, monitor, ordering, pages, peering, results, reviewing
 from service.web.account import see_other
 from service.web.api import AnalysisId, Cursor, before
 from service.web.auth import FormToken, MayAudit, MayOperate, MayResults, MayStatus, require_token
 from service.web.context import WebState
+from service.web.funnel import LENGTHS, Window
+from service.web.ordering_shapes import WithdrawalOrder
 from service.web.problems import not_found
-from service.web.schemas import LONGEST_COMMENT, WithdrawalOrder
+from service.web.schemas import LONGEST_COMMENT
 
 router = APIRouter(include_in_schema=False)
 error_page = pages.error_page
@@ -52,7 +55,7 @@ def list_page(
     """The list of analyses; no patient name, no patient id."""
     wanted = state if state in set(AnalysisState) else ""
     to_at = _day(to_day)
-    query = views.AnalysisQuery(
+    query = listing.AnalysisQuery(
         states=(wanted,) if wanted else (),
         flag=flag or None,
         from_at=_day(from_day),
@@ -61,8 +64,8 @@ def list_page(
         with_superseded=False,
     )
     with reading(web.sessions) as session:
-        page = views.list_analyses(session, query, before_id=before(cursor), limit=ROWS)
-        funnel = overview.funnel(session)
+        page = listing.list_analyses(session, query, before_id=before(cursor), limit=ROWS)
+        funnel = count_funnel(session, since=web.clock() - LENGTHS[Window.MONTH])
     web.audit(request, caller.actor, "analyses_listed", detail={"rows": len(page.items)})
     filters: dict[str, Any] = {"state": wanted, "flag": flag, "from": from_day, "to": to_day}
     kept = [(key, value) for key, value in filters.items() if value] + [("study", one) for one in study or ()]
@@ -93,7 +96,7 @@ def find(
     require_token(caller, csrf_token)
     cleaned = term.strip()
     with reading(web.sessions) as session:
-        found = views.find_studies(session, cleaned, limit=STUDIES_FOUND) if cleaned else []
+        found = listing.find_studies(session, cleaned, limit=STUDIES_FOUND) if cleaned else []
     web.audit(request, caller.actor, "study_looked_up", detail={"found": len(found)})
     if not found:
         return see_other("/?notice=nothing_found")
@@ -107,6 +110,8 @@ def analysis_page(request: Request, web: WebState, caller: MayResults, analysis_
     with reading(web.sessions) as session:
         events = views.list_events(session, analysis_id)
         again = conflicts.came_again(session, [item.series_id for item in detail.inputs])
+        said = reviews.of_analysis(session, analysis_id)
+        handled = worklist.steps(session, analysis_id)
     api.note_access(request, web, caller, "analysis_viewed", analysis_id)
     return pages.render(
         request,
@@ -114,6 +119,9 @@ def analysis_page(request: Request, web: WebState, caller: MayResults, analysis_
         caller,
         detail=detail,
         again=again,
+        reviews=said,
+        handled=handled,
+        readers=reviewing.people_of(web),
         finding=pages.shown(detail),
         steps=pages.timeline(detail),
         events=events,
@@ -170,7 +178,7 @@ def rerun(
 ) -> Response:
     """Analyse the same stacks again."""
     require_token(caller, csrf_token)
-    ordered = api.rerun(request, web, caller, analysis_id)
+    ordered = ordering.rerun(request, web, caller, analysis_id)
     return see_other(f"/analyses/{ordered}?notice=rerun_ordered")
 
 
@@ -180,7 +188,7 @@ def rescore(
 ) -> Response:
     """Score the stored measures again."""
     require_token(caller, csrf_token)
-    ordered = api.rescore(request, web, caller, analysis_id)
+    ordered = ordering.rescore(request, web, caller, analysis_id)
     return see_other(f"/analyses/{ordered}?notice=rescore_ordered")
 
 
@@ -200,7 +208,7 @@ def withdraw(
     known = next((each for each in WITHDRAWAL_REASONS if each == reason), None)
     if known is None:
         return see_other(f"/analyses/{analysis_id}?notice=withdrawal_needs_reason#withdraw")
-    api.withdraw(request, web, caller, analysis_id, WithdrawalOrder(reason=known, comment=comment))
+    ordering.withdraw(request, web, caller, analysis_id, WithdrawalOrder(reason=known, comment=comment))
     return see_other(f"/analyses/{analysis_id}?notice=withdrawn")
 
 
@@ -218,7 +226,7 @@ def hold(
     require_token(caller, csrf_token)
     if not reason.strip():
         return see_other(f"/analyses/{analysis_id}?notice=hold_needs_reason#keeping")
-    api.hold(request, web, caller, analysis_id, reason)
+    ordering.hold(request, web, caller, analysis_id, reason)
     return see_other(f"/analyses/{analysis_id}?notice=hold_set#keeping")
 
 
@@ -228,7 +236,7 @@ def release(
 ) -> Response:
     """Take the hold off this study."""
     require_token(caller, csrf_token)
-    api.release(request, web, caller, analysis_id)
+    ordering.release(request, web, caller, analysis_id)
     return see_other(f"/analyses/{analysis_id}?notice=hold_released#keeping")
 
 
@@ -238,7 +246,7 @@ def reissue(
 ) -> Response:
     """Analyse images anew under the other identity under which they came again."""
     require_token(caller, csrf_token)
-    api.reissue(request, web, caller, analysis_id)
+    ordering.reissue(request, web, caller, analysis_id)
     return see_other(f"/analyses/{analysis_id}?notice=identity_reissued")
 
 
@@ -248,7 +256,7 @@ def retry(
 ) -> Response:
     """Send an object again."""
     require_token(caller, csrf_token)
-    analysis_id = api.retry(request, web, caller, delivery_id)
+    analysis_id = ordering.retry(request, web, caller, delivery_id)
     return see_other(f"/analyses/{analysis_id}?notice=retry_ordered#deliveries")
 
 
@@ -263,7 +271,7 @@ def echo(request: Request, web: WebState, caller: MayOperate, name: str, csrf_to
     """C-ECHO a peer."""
     require_token(caller, csrf_token)
     try:
-        api.echo(request, web, caller, name)
+        peering.echo(request, web, caller, name)
     except DeliveryError:
         return see_other("/status?notice=echo_failed#peers")
     return see_other("/status?notice=echo_ok#peers")
@@ -273,7 +281,7 @@ def echo(request: Request, web: WebState, caller: MayOperate, name: str, csrf_to
 def reset(request: Request, web: WebState, caller: MayOperate, name: str, csrf_token: FormToken) -> Response:
     """Have everything that waits for a peer go at once."""
     require_token(caller, csrf_token)
-    api.reset_peer(request, web, caller, name)
+    peering.reset_peer(request, web, caller, name)
     return see_other("/status?notice=peer_reset#peers")
 
 
@@ -283,7 +291,7 @@ def retry_all(
 ) -> Response:
     """Send everything again that was given up for a peer."""
     require_token(caller, csrf_token)
-    api.retry_peer(request, web, caller, name)
+    peering.retry_peer(request, web, caller, name)
     return see_other("/status?notice=peer_retried#peers")
 
 

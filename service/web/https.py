@@ -4,6 +4,7 @@ import logging
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from service.errors import ConfigurationError
 
@@ -45,6 +46,13 @@ class Https:
             log.warning("tls_certificate_trouble", extra={"reason": "tls_files_unusable"})
             return
         log.info("tls_certificate_loaded")
+
+    def state(self) -> dict[str, Any]:
+        """For the status page: until when the certificate is valid, and what is wrong with it."""
+        from service.dicom.tls import look_at_ourselves  # noqa: PLC0415 - only where HTTPS is configured
+
+        until, problem = look_at_ourselves(self.context, self.certificate)
+        return {"valid_until": None if until is None else until.isoformat(), "problem": problem}
 
     def _make(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

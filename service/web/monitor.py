@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -12,12 +13,17 @@ from starlette.types import Message
 
 from service import __version__
 from service.core.circuit import CircuitState
+from service.core.trouble import Limits, find_troubles
+from service.core.trouble_words import tell
+from service.core.variant import Variant
+from service.db import commitments_in
 from service.db import overview as ledger
 from service.db.circuits import CircuitFacts
 from service.db.session import reading
 from service.errors import ServiceError
-from service.settings import Peer
-from service.web import schemas, words
+from service.pipeline import vitals
+from service.settings import Peer, Settings
+from service.web import monitor_shapes, peering_shapes, schemas, words
 from service.web.context import Web
 
 #: Rejected callers shown; a scanner on the network can make many.
@@ -59,20 +65,23 @@ def _check(name: str, look: Callable[[], object]) -> schemas.Check:
     return schemas.Check.model_validate({"name": name, "ok": True})
 
 
-def status(web: Web) -> schemas.Status:
+def status(web: Web) -> monitor_shapes.Status:
     """The state of the service on one page."""
     now = web.clock()
     with reading(web.sessions) as session:
         facts = ledger.overview(session, now)
         rejected = ledger.list_rejected(session, limit=REJECTED_SHOWN)
+        signs = vitals.signs(session, now=now)
+        commitments = commitments_in.by_state(session)
     ready = readiness(web)
-    failure = schemas.Failure(at=facts.last_failure_at, code=facts.last_failure_code)
-    return schemas.Status(
+    known = vitals.judged_by(facts, signs, site_of(web.settings, broken(ready)), now=now)
+    failure = monitor_shapes.Failure(at=facts.last_failure_at, code=facts.last_failure_code)
+    return monitor_shapes.Status(
         version=__version__,
         at=now,
         ready=ready.ready,
         checks=ready.checks,
-        doors=[schemas.DoorShape.model_validate(door) for door in facts.doors],
+        doors=[monitor_shapes.DoorShape.model_validate(door) for door in facts.doors],
         queue_depth=facts.queue_depth,
         oldest_waiting_at=facts.oldest_waiting_at,
         oldest_waiting_seconds=_age(now, facts.oldest_waiting_at),
@@ -88,14 +97,47 @@ def status(web: Web) -> schemas.Status:
         counts=facts.analyses,
         series=facts.series,
         funnel=schemas.FunnelShape.model_validate(facts.funnel),
+        losses=[schemas.LossShape.told(loss) for loss in facts.funnel.losses],
+        commitments=commitments,
         counters=facts.counters,
         rejected_callers=[_rejected(caller) for caller in rejected],
+        troubles=[
+            monitor_shapes.TroubleShape(
+                code=found.code, severity=found.severity, about=found.about, **vars(tell(found))
+            )
+            for found in find_troubles(known, Limits(running_seconds=running_limit(web.settings)))
+        ],
+        vitals=asdict(known),
     )
 
 
-def _rejected(caller: ledger.RejectedFacts) -> schemas.Rejected:
+def running_limit(settings: Settings) -> float:
+    """Seconds after which an analysis that runs is overdue: its deadline, and the time of a lease."""
+    return settings.analysis_deadline_seconds + settings.lease_seconds
+
+
+def broken(ready: schemas.Readiness) -> dict[str, str]:
+    """What of spool, broker and model is not in order, and why."""
+    return {
+        check.name: check.reason or check.code or ""
+        for check in ready.checks
+        if not check.ok and check.name != "database"
+    }
+
+
+def site_of(settings: Settings, broken_parts: Mapping[str, str]) -> vitals.Site:
+    """What this installation is judged by beside the ledger."""
+    return vitals.Site(
+        home=settings.home,
+        least_bytes=settings.spool_min_free_mb * 1_000_000,
+        peers=tuple(peer.name for peer in settings.peer),
+        broken=broken_parts,
+    )
+
+
+def _rejected(caller: ledger.RejectedFacts) -> monitor_shapes.Rejected:
     """One caller who was not let in, and what would let it in."""
-    return schemas.Rejected(
+    return monitor_shapes.Rejected(
         calling_ae=caller.calling_ae,
         called_ae=caller.called_ae,
         address=caller.address,
@@ -119,12 +161,12 @@ def _refuses(facts: ledger.Overview) -> bool:
     return any(bool(door.alive and (door.detail or {}).get("spool_full")) for door in facts.doors)
 
 
-def disk(web: Web, *, refusing: bool) -> schemas.Disk:
+def disk(web: Web, *, refusing: bool) -> monitor_shapes.Disk:
     """Room on the disk that HOME lies on, and what the receiver makes of it."""
     settings = web.settings
     usage = shutil.disk_usage(settings.home)
     least = settings.spool_min_free_mb * 1_000_000
-    return schemas.Disk(
+    return monitor_shapes.Disk(
         total_bytes=usage.total,
         free_bytes=usage.free,
         min_free_bytes=least,
@@ -134,13 +176,13 @@ def disk(web: Web, *, refusing: bool) -> schemas.Disk:
     )
 
 
-def model(web: Web) -> schemas.ModelShape:
+def model(web: Web) -> monitor_shapes.ModelShape:
     """The network on disk, or why there is none."""
     try:
         facts = web.neighbours.read_model(web.settings)
     except ServiceError as error:
-        return schemas.ModelShape(ok=False, reason=error.reason.text, name=web.settings.model)
-    return schemas.ModelShape(
+        return monitor_shapes.ModelShape(ok=False, reason=error.reason.text, name=web.settings.model)
+    return monitor_shapes.ModelShape(
         ok=True,
         name=facts.name,
         version=facts.version,
@@ -152,7 +194,7 @@ def model(web: Web) -> schemas.ModelShape:
 
 def peers(
     web: Web, traffic: dict[str, ledger.PeerTraffic], circuits: dict[str, CircuitFacts]
-) -> list[schemas.PeerShape]:
+) -> list[peering_shapes.PeerShape]:
     """The peers of the settings, and how deliveries to each stand."""
     return [
         _peer(peer, traffic.get(peer.name), circuits.get(peer.name, CircuitFacts()))
@@ -160,11 +202,13 @@ def peers(
     ]
 
 
-def _peer(peer: Peer, traffic: ledger.PeerTraffic | None, circuit: CircuitFacts) -> schemas.PeerShape:
+def _peer(peer: Peer, traffic: ledger.PeerTraffic | None, circuit: CircuitFacts) -> peering_shapes.PeerShape:
     """One peer."""
-    return schemas.PeerShape(
+    wanted = Variant(encoding=peer.profile, sr_class=peer.sr_class)
+    return peering_shapes.PeerShape(
         **peer.model_dump(),
-        circuit=schemas.CircuitShape.model_validate(circuit),
+        refused=list(wanted.taken_from(circuit.refused)),
+        circuit=peering_shapes.CircuitShape.model_validate(circuit),
         deliveries=traffic.by_state if traffic else {},
         last_sent_at=traffic.last_sent_at if traffic else None,
         last_confirmed_at=traffic.last_confirmed_at if traffic else None,
@@ -188,7 +232,8 @@ class LedgerCollector(Collector):
         up = GaugeMetricFamily("myoscreen_database_up", "1 when the database answers.")
         try:
             with reading(web.sessions) as session:
-                facts = ledger.overview(session, now)
+                facts, signs = ledger.overview(session, now), vitals.signs(session, now=now)
+                commitments = commitments_in.by_state(session)
         except ledger.DatabaseTrouble:
             up.add_metric([], 0)
             yield up
@@ -197,8 +242,11 @@ class LedgerCollector(Collector):
         yield up
         yield _labelled("myoscreen_analyses", "Analyses by state.", "state", facts.analyses)
         yield _labelled("myoscreen_series", "Received series by state.", "state", facts.series)
-        yield _labelled("myoscreen_funnel", "How far what was received has come.", "step", vars(facts.funnel))
+        steps = facts.funnel.counts
+        yield _labelled("myoscreen_funnel", "How far what was received has come.", "step", steps)
         yield _labelled("myoscreen_counter", "Things counted since the installation.", "name", facts.counters)
+        text = "Senders' questions about storage commitment by state."
+        yield _labelled("myoscreen_commitments", text, "state", commitments)
         deliveries = GaugeMetricFamily(
             "myoscreen_deliveries", "Deliveries by peer and state.", labels=["peer", "state"]
         )
@@ -206,6 +254,9 @@ class LedgerCollector(Collector):
             for state, count in by_state.items():
                 deliveries.add_metric([peer, state], count)
         yield deliveries
+        refused = {peer.name: signs.refused.get(peer.name, 0) for peer in web.settings.peer}
+        text = "Objects that the peer did not take and that are given up, but for those given up on purpose."
+        yield _labelled("myoscreen_deliveries_refused", text, "peer", refused)
         away = {peer.name: int(_is_away(facts, peer.name)) for peer in web.settings.peer}
         text = "1 while the peer cannot be reached and its results wait."
         yield _labelled("myoscreen_peer_circuit_open", text, "peer", away)
@@ -227,10 +278,15 @@ def _numbers(web: Web, facts: ledger.Overview) -> Iterable[Metric]:
     room = disk(web, refusing=_refuses(facts))
     oldest = _age(now, facts.oldest_waiting_at) or 0.0
     unsent = _age(now, facts.oldest_delivery_at) or 0.0
+    unanswered = _age(now, facts.unanswered_since) or 0.0
     numbers = {
         "myoscreen_queue_depth": ("Analyses ready or running.", facts.queue_depth),
         "myoscreen_oldest_waiting_seconds": ("Age of the oldest analysis that waits.", oldest),
         "myoscreen_oldest_delivery_seconds": ("Age of the oldest delivery not yet stored.", unsent),
+        "myoscreen_unanswered_seconds": (
+            "Since the first image came after which no analysis was finished.",
+            unanswered,
+        ),
         "myoscreen_audit_oldest_unsealed_seconds": (
             "Age of the oldest line of the audit record that is not sealed.",
             _age(now, facts.oldest_unsealed_at) or 0.0,

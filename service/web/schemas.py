@@ -1,10 +1,13 @@
-"""The shapes of the REST interface."""
+"""The shapes of the REST interface: of what is read, and what the shapes of its other modules share."""
 
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.core.explained import explain, place_name
+from service.core.funnel import Loss, Place, Step
+from service.core.language import Language
 from service.core.status import WithdrawalReason
 
 #: Characters; chosen by us: some sentences.
@@ -176,32 +179,12 @@ class HoldShape(Shape):
     at: datetime
 
 
-class HoldList(Shape):
-    """All holds, oldest first."""
-
-    items: list[HoldShape]
-
-
-class HoldOrder(Shape):
-    """Why a study is to be kept."""
-
-    reason: str = Field(min_length=1, max_length=256)
-
-
 class WithdrawalShape(Shape):
     """Why a result was taken back, by whom, and when."""
 
     reason: WithdrawalReason
     actor: str
     at: datetime
-
-
-class WithdrawalOrder(Shape):
-    """Why a result is taken back."""
-
-    reason: WithdrawalReason
-    #: Stands in the events of the analysis only.
-    comment: str = Field(default="", max_length=LONGEST_COMMENT)
 
 
 class AnalysisShape(Shape):
@@ -236,63 +219,6 @@ class AnalysisShape(Shape):
     notice: str = RESEARCH_USE
 
 
-class RuleShape(Shape):
-    """One rule: when it holds, and what follows."""
-
-    name: str
-    skip: bool
-    when: list[str]
-    prefer: list[str]
-    reason: str
-
-
-class RulesShape(Shape):
-    """The rules in force."""
-
-    id: str
-    version: str
-    sha256: str
-    take: Literal["all", "first"]
-    rules: list[RuleShape]
-
-
-class OptOutOrder(Shape):
-    """Whose images are not to be analysed; an empty issuer stands for any."""
-
-    patient_id: str = Field(min_length=1, max_length=64)
-    issuer: str = Field(default="", max_length=64)
-    reason: str = Field(default="", max_length=256)
-
-
-class OptOutEnd(Shape):
-    """Whose images may be analysed again, given as they were put on the list."""
-
-    patient_id: str = Field(min_length=1, max_length=64)
-    issuer: str = Field(default="", max_length=64)
-
-
-class OptOutChanged(Shape):
-    """Whether the list is another one now."""
-
-    changed: bool
-
-
-class OptOutShape(Shape):
-    """One line of the opt-out list; it does not say who."""
-
-    id: int
-    one_issuer: bool
-    reason: str
-    actor: str
-    at: datetime
-
-
-class OptOutList(Shape):
-    """The opt-out list, newest first."""
-
-    items: list[OptOutShape]
-
-
 class EventItem(Shape):
     """One line of a timeline."""
 
@@ -306,83 +232,6 @@ class EventList(Shape):
     """What happened, oldest first."""
 
     items: list[EventItem]
-
-
-class Accepted(Shape):
-    """What was asked for is in the ledger; a worker takes it from there."""
-
-    id: int
-    state: str
-    href: str
-
-
-class CircuitShape(Shape):
-    """Whether a peer is sent to; ``since`` when, and why not."""
-
-    state: str = Field(description="closed: sent to; open: left alone; half_open: one result probes it")
-    failures: int = Field(description="failures to reach it, in a row")
-    next_probe_at: datetime | None
-    reason_code: str | None
-    reason_text: str | None
-    since: datetime | None
-
-
-class PeerShape(Shape):
-    """One DICOM node of the settings, and how deliveries to it stand."""
-
-    name: str
-    ae_title: str
-    host: str
-    port: int | None
-    may_send: bool
-    unwanted: str
-    outputs: list[str]
-    profile: str
-    release: str
-    flags: bool
-    language: str
-    stow_url: str | None
-    confirm: str
-    lanes: int
-    circuit: CircuitShape
-    deliveries: dict[str, int]
-    last_sent_at: datetime | None
-    last_confirmed_at: datetime | None
-
-
-class PeerList(Shape):
-    """All peers of the settings."""
-
-    items: list[PeerShape]
-
-
-class PeerReset(Shape):
-    """The peer is sent to again."""
-
-    peer: str
-    circuit: str
-
-
-class PeerRetried(Shape):
-    """Objects that were given up and are sent again."""
-
-    peer: str
-    deliveries: int
-
-
-class PeerGivenUp(Shape):
-    """Objects that waited for a peer and are given up."""
-
-    peer: str
-    deliveries: int
-
-
-class EchoResult(Shape):
-    """The peer answered a C-ECHO."""
-
-    peer: str
-    ok: bool
-    seconds: float
 
 
 class AuditItem(Shape):
@@ -406,47 +255,8 @@ class AuditPage(Shape):
     next_cursor: str | None
 
 
-class DoorShape(Shape):
-    """One process of the service."""
-
-    name: str
-    host: str
-    pid: int
-    version: str
-    started_at: datetime
-    seen_at: datetime
-    alive: bool
-    detail: dict[str, Any] | None
-
-
-class Disk(Shape):
-    """Room on the disk that HOME lies on."""
-
-    total_bytes: int
-    free_bytes: int
-    #: Below this, images are refused ...
-    min_free_bytes: int
-    #: ... until so much is free again.
-    resume_free_bytes: int
-    #: Whether a receiver refuses images now, as it said a few seconds ago.
-    refusing: bool
-    enough: bool
-
-
-class ModelShape(Shape):
-    """The network on disk, or why there is none."""
-
-    ok: bool
-    reason: str | None = None
-    name: str
-    version: str | None = None
-    sha256: str | None = None
-    definition: str | None = None
-    precision: str | None = None
-
-
 class FunnelShape(Shape):
-    """How far what was received has come: series twice, then stacks."""
+    """How far what was received has come: input sets, and series not sorted into input sets."""
 
     received: int
     complete: int
@@ -457,55 +267,26 @@ class FunnelShape(Shape):
     confirmed: int
 
 
-class Failure(Shape):
-    """The latest analysis that was given up."""
+class LossShape(Shape):
+    """Things that did not reach a step, or not yet, for one reason."""
 
-    at: datetime | None
-    code: str | None
-
-
-class Rejected(Shape):
-    """Somebody who was not let in."""
-
-    calling_ae: str
-    called_ae: str
-    address: str
-    reason: str
-    #: Whom its certificate named.
-    tls_subject: str | None
+    step: Step
+    place: Place
+    name: str
+    reason: str | None
+    text: str = Field(description="The place or its reason, in words.")
     count: int
-    first_at: datetime
-    last_at: datetime
-    #: What has to change where no ``[[peer]]`` table is missing.
-    remedy: str | None
-    #: A ``[[peer]]`` table for ``myoscreen.toml`` that would let it in.
-    peer_block: str | None
+    under_way: bool = Field(description="They may still reach the step by themselves.")
 
-
-class Status(Shape):
-    """One page for monitoring; no patient data."""
-
-    service: str = "myoscreen"
-    notice: str = RESEARCH_USE
-    version: str
-    at: datetime
-    ready: bool
-    checks: list[Check]
-    doors: list[DoorShape]
-    queue_depth: int
-    oldest_waiting_at: datetime | None
-    oldest_waiting_seconds: float | None
-    oldest_delivery_seconds: float | None
-    last_received_at: datetime | None
-    last_success_at: datetime | None
-    last_failure: Failure | None
-    disk: Disk
-    peers: list[PeerShape]
-    model: ModelShape
-    norms: list[str]
-    policy: str
-    counts: dict[str, int] = Field(description="Analyses by state.")
-    series: dict[str, int] = Field(description="Series by state.")
-    funnel: FunnelShape
-    counters: dict[str, int]
-    rejected_callers: list[Rejected]
+    @classmethod
+    def told(cls, loss: Loss, language: Language = "en") -> "LossShape":
+        """One loss with its words."""
+        return cls(
+            step=loss.step,
+            place=loss.place,
+            name=place_name(loss.place, language),
+            reason=loss.reason,
+            text=explain(loss.place, loss.reason, language),
+            count=loss.count,
+            under_way=loss.under_way,
+        )

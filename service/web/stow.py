@@ -169,12 +169,14 @@ class Message:
 
 
 def media_type(header: str) -> tuple[str, dict[str, str]]:
-    """A media type in lower case, and its parameters by name."""
+    """A media type in lower case, and its parameters by name; of what makes no sense nothing."""
     message = EmailMessage()
-    message["Content-Type"] = header.replace("\r", " ").replace("\n", " ")
-    return message.get_content_type(), {
-        name.lower(): value for name, value in message["Content-Type"].params.items()
-    }
+    try:
+        message["Content-Type"] = header
+        parameters = message["Content-Type"].params.items()
+    except (ValueError, LookupError, RecursionError):  # The library breaks on some of what may stand there.
+        return "", {}
+    return message.get_content_type(), {name.lower(): value for name, value in parameters}
 
 
 def boundary_of(request: Request) -> str:

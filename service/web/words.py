@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-from service.core import wording
+from service.core import trouble_words, wording
 from service.core.series import BlockPlace
 
 #: Shown where a value cannot be given.
@@ -33,8 +33,15 @@ STATES = {
     "sent": "stored by peer",
     "confirmed": "confirmed",
     "dead": "given up",
+    "held": "held for review",
     "open": "cannot be reached",
     "half_open": "being probed",
+}
+#: What a peer does not take, and what every result is made with for it instead.
+REFUSALS = {
+    "labelmap": "Does not take the label map: gets every set with a binary segmentation.",
+    "comprehensive3d": "Does not take Comprehensive 3D SR: gets every set with the report in an older class.",
+    "comprehensive": "Does not take Comprehensive SR: gets every set with the report as Enhanced SR.",
 }
 CONTRASTS = {
     "t2_tse": "T2 TSE",
@@ -102,7 +109,28 @@ WITHDRAWALS = {
     "software_fault": "fault of the software or of its data",
     "other": "another reason",
 }
+VERDICT_WORDS = {"accept": "accepted", "minor": "accepted, small faults", "reject": "rejected"}
+FLAG_STEP_WORDS = {
+    "acknowledge": "acknowledged",
+    "dismiss": "dismissed",
+    "hand_over": "handed over",
+    "comment": "comment",
+    "reopen": "opened again",
+}
+HANDLINGS = {
+    "open": "open",
+    "handed_over": "handed over",
+    "acknowledged": "acknowledged",
+    "dismissed": "dismissed",
+}
 NOTICES = {
+    "review_needs_verdict": "A review needs a verdict.",
+    "review_accept": "The drawing is accepted. What was held for this goes out.",
+    "review_minor": "The drawing is accepted with small faults. What was held for this goes out.",
+    "review_reject": "The drawing is rejected, and the result is withdrawn.",
+    "flag_step_needed": "Say what is to be done about the flags.",
+    "flag_comment_needed": "This needs a few words that say why.",
+    "flags_handled": "Written down.",
     "rerun_ordered": "The rerun is in the queue, as the next version.",
     "rescore_ordered": "New scores of the stored measures are in the queue, as the next version.",
     "retry_ordered": "The object is sent again.",
@@ -174,6 +202,11 @@ def interval(pair: list[float] | None, digits: int = 1) -> str:
     return NOTHING if pair is None else f"{number(pair[0], digits)} to {number(pair[1], digits)}"
 
 
+def percentile(value: float | None) -> str:
+    """A percentile in whole numbers, never 0 or 100."""
+    return NOTHING if value is None else wording.percentile_text(value)
+
+
 def in_unit(value: float | None, unit: str) -> str:
     """A measure with its unit; shares are shown in percent."""
     if value is None:
@@ -223,13 +256,7 @@ def size(count: int | None) -> str:
 
 def age(seconds: float | None) -> str:
     """A stretch of time in its two largest units."""
-    if seconds is None:
-        return NOTHING
-    whole = max(0, int(seconds))
-    for unit, length, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
-        if whole >= length:
-            return f"{whole // length} {unit} {whole % length // part} {smaller}"
-    return f"{whole} s"
+    return NOTHING if seconds is None else trouble_words.age(seconds)
 
 
 #: What lets a caller in who was turned away for another reason than not being listed.
@@ -279,10 +306,12 @@ def install(environment: Environment) -> None:
     """Give templates these words."""
     filters: dict[str, Any] = {
         "word": word,
+        "refusal": REFUSALS.__getitem__,
         "moment": moment,
         "number": number,
         "percent": percent,
         "interval": interval,
+        "percentile": percentile,
         "in_unit": in_unit,
         "dicom_date": dicom_date,
         "person_name": person_name,
@@ -297,4 +326,5 @@ def install(environment: Environment) -> None:
         STATES=STATES, CONTRASTS=CONTRASTS, MEASURES=MEASURES, FLAGS=FLAGS, FLAG_STATES=FLAG_STATES,
         SCORE_STATES=SCORE_STATES, QUADRANTS=QUADRANTS, COMPLETION=COMPLETION, OUTPUTS=OUTPUTS,
         BLOCK=wording.BLOCK, NOTICES=NOTICES, REMEDIES=REMEDIES, WITHDRAWALS=WITHDRAWALS,
+        VERDICT_WORDS=VERDICT_WORDS, FLAG_STEP_WORDS=FLAG_STEP_WORDS, HANDLINGS=HANDLINGS,
     )  # fmt: skip

@@ -11,7 +11,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -146,6 +146,27 @@ def count_images(study_uid: str, series_uid: str, address: WebAddress) -> int | 
     return count if count > 0 else None
 
 
+def ask(place: str, address: WebAddress, *, most_bytes: int) -> list[Any]:
+    """The matches of one question of QIDO-RS below the root. Raises PeerUnreachable."""
+    url, headers = f"{address.qido_url.rstrip('/')}/{place}", {"Accept": "application/dicom+json"}
+    with answering("GET", url, headers, address) as answer:
+        status = answer.status
+        content = _read(answer, seconds=address.answer_seconds, most=most_bytes)
+    if status == HTTPStatus.NO_CONTENT:
+        return []
+    found = _json(content) if status == HTTPStatus.OK else None
+    if not isinstance(found, list):
+        raise PeerUnreachable(f"The peer answered QIDO-RS with HTTP {status}.", reason="query_failed")
+    return found
+
+
+def texts(item: Any, tag: str) -> tuple[str, ...]:
+    """The values of an element of text or numbers, whatever is wrong with it."""
+    element = item.get(tag) if isinstance(item, dict) else None
+    values = element.get("Value") if isinstance(element, dict) else None
+    return tuple(str(each) for each in values if each is not None) if isinstance(values, list) else ()
+
+
 def _multipart(paths: Sequence[Path], head: bytes, end: bytes) -> Iterator[bytes]:
     """The body, read from the files while it is sent."""
     for path in paths:
@@ -161,6 +182,19 @@ def _call(
     method: str, url: str, headers: Mapping[str, str], address: WebAddress, body: Iterator[bytes] | None
 ) -> tuple[int, bytes]:
     """Status and content of the answer. Raises PeerUnreachable without one."""
+    with answering(method, url, headers, address, body) as answer:
+        return answer.status, _read(answer, seconds=address.answer_seconds)
+
+
+@contextmanager
+def answering(
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    address: WebAddress,
+    body: Iterator[bytes] | None = None,
+) -> Iterator[http.client.HTTPResponse]:
+    """The answer to one request, its content still to be read. Raises PeerUnreachable without one."""
     parts = urlsplit(url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     connection = _connection(parts.scheme, parts.hostname or "", parts.port, address)
@@ -171,7 +205,7 @@ def _call(
         with suppress(BrokenPipeError, ConnectionResetError):  # It may answer before it has heard all.
             connection.request(method, target, body=body, headers={**headers, **authorization})
         with connection.getresponse() as answer:
-            return answer.status, _read(answer, seconds=address.answer_seconds)
+            yield answer
     except ssl.SSLCertVerificationError as error:
         raise PeerUnreachable(
             "The peer's certificate is not trusted.", reason="certificate_refused"
@@ -213,11 +247,11 @@ def _authorization(path: Path | None) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(text.encode()).decode("ascii")}
 
 
-def _read(answer: http.client.HTTPResponse, *, seconds: float) -> bytes:
+def _read(answer: http.client.HTTPResponse, *, seconds: float, most: int = LARGEST_ANSWER) -> bytes:
     """The content, as far as it comes in time and size; a peer that drips is cut off."""
     end = time.monotonic() + seconds
     content = b""
-    while len(content) < LARGEST_ANSWER and (chunk := answer.read1(CHUNK_BYTES)):
+    while len(content) < most and (chunk := answer.read1(CHUNK_BYTES)):
         content += chunk
         if time.monotonic() > end:
             raise TimeoutError

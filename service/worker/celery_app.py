@@ -11,6 +11,7 @@ from service.settings import Settings
 QUEUE = "myoscreen"
 SWEEP, ANALYSE, DELIVER = "myoscreen.sweep", "myoscreen.analyse", "myoscreen.deliver"
 CONFIRM, PURGE, SEAL = "myoscreen.confirm", "myoscreen.purge", "myoscreen.seal"
+COMMIT = "myoscreen.commit"
 
 #: Longer than the longest task, or Redis hands the same doorbell out again and again (tried: a time
 #: shorter than the task made it start eleven times in 41 s). An analysis is bounded by its deadline; this

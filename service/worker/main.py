@@ -3,12 +3,13 @@
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from celery.exceptions import SecurityWarning
 
+from service.core import trouble
 from service.core.circuit import CircuitTerms
 from service.core.status import OutputKind
 from service.db import confirmations
@@ -18,16 +19,18 @@ from service.dicom import tls
 from service.dicom.scu import Address
 from service.dicom.spool import Spool
 from service.files import make_private_dir
-from service.pipeline import audit, confirm, deliver, retention, run, sweep
+from service.pipeline import audit, commit, confirm, deliver, notify, retention, run, sweep, vitals
+from service.pipeline.clockwork import Clockwork
 from service.pipeline.close import Closing
 from service.pipeline.counting import Asked
 from service.pipeline.deliver import Destination
 from service.pipeline.job import Perform
 from service.pipeline.presence import Presence, owner
 from service.pipeline.recipe import WorkshopRecipe
+from service.pipeline.recipients import recipients_of
 from service.settings import Peer, Settings, bare_environment
 from service.wire.dicomweb import WebAddress
-from service.worker import embedded
+from service.worker import embedded, nightly
 from service.worker.celery_app import make_app
 from service.worker.choosing import choosing_from
 from service.worker.keeper import COMMAND, Keeper, Limits
@@ -63,7 +66,10 @@ def work(settings: Settings, recipe: WorkshopRecipe, *, command: Sequence[str] =
         # Celery warns of this in a form that the log withholds, so it is said here and not there.
         log.warning("runs_as_root")
         warnings.filterwarnings("ignore", category=SecurityWarning)
-    with Presence(sessions, "worker", detail=lambda: detail):
+    watch = Clockwork(
+        [nightly.errand(settings, sessions), *_notifying(settings, sessions)], every=notify.EVERY
+    )
+    with Presence(sessions, "worker", detail=lambda: detail), watch:
         worker = app.Worker(
             pool="threads",
             concurrency=shared.threads,
@@ -77,6 +83,26 @@ def work(settings: Settings, recipe: WorkshopRecipe, *, command: Sequence[str] =
     keeper.close()
     sessions.kw["bind"].dispose()
     log.info("worker_ends")
+
+
+def _notifying(settings: Settings, sessions: Sessions) -> list[Callable[[], None]]:
+    """Tells of trouble, where anybody is to be told; what the web door sees besides, it tells."""
+    told = [each.model_dump() for each in settings.notify]
+    if not told:
+        return []
+    site = vitals.Site(
+        home=settings.home,
+        least_bytes=settings.spool_min_free_mb * 1_000_000,
+        peers=tuple(peer.name for peer in settings.peer),
+    )
+    notifier = notify.Notifier(
+        sessions,
+        recipients_of(told, site=settings.institution_name or settings.ae_title),
+        site=lambda: site,
+        limits=trouble.Limits(running_seconds=settings.analysis_deadline_seconds + settings.lease_seconds),
+        clock=lambda: datetime.now(UTC),
+    )
+    return [notifier.run]
 
 
 def make_keeper(settings: Settings, recipe: WorkshopRecipe, command: Sequence[str]) -> Keeper:
@@ -138,9 +164,15 @@ def make_work(settings: Settings, sessions: Sessions, perform: Perform) -> Work:
                 confirming=tuple(peer.name for peer in destinations(settings) if peer.confirm != "none"),
                 circuit=delivery_terms.circuit,
                 counting=counting(settings),
+                asking=tuple(requesters(settings)),
                 waits=Waits(
                     analysis=run.LONGEST_WAIT,
                     delivery=max(delivery_terms.backoff_max, delivery_terms.circuit.probe_max),
+                    commitment=max(
+                        delivery_terms.backoff_max,
+                        *(commit.hold(peer.answer_seconds) for peer in settings.peer),
+                        timedelta(0),
+                    ),
                 ),
             ),
             home=Path(settings.home),
@@ -153,6 +185,7 @@ def make_work(settings: Settings, sessions: Sessions, perform: Perform) -> Work:
             attempts=settings.confirm_attempts,
         ),
         slots=settings.analysis_slots,
+        requesters=requesters(settings),
         keep=retention.Terms.in_days(**settings.keep_days),
         auditing=audit.Keeping(
             folder=settings.audit_dir,
@@ -167,27 +200,36 @@ def destinations(settings: Settings) -> tuple[Destination, ...]:
     return tuple(
         Destination(
             name=peer.name,
-            address=_address(peer, settings),
+            address=address_of(peer, settings),
             outputs=tuple(OutputKind(kind) for kind in peer.outputs),
             variant=variant_of(peer),
             confirm=peer.confirm,
             lanes=peer.lanes,
+            after_review=peer.release == "after_review",
         )
         for peer in settings.peer
         if peer.outputs
     )
 
 
+def requesters(settings: Settings) -> dict[str, Address]:
+    """Where senders that may ask for storage commitment are told, by name."""
+    addresses = {
+        peer.name: address_of(peer, settings) for peer in settings.peer if peer.commitment_scp and peer.port
+    }
+    return {name: address for name, address in addresses.items() if isinstance(address, Address)}
+
+
 def counting(settings: Settings) -> dict[str, Asked]:
     """The peers that are asked how many images a series has, by the AE title under which they send."""
     return {
-        peer.ae_title: Asked(name=peer.name, address=_address(peer, settings))
+        peer.ae_title: Asked(name=peer.name, address=address_of(peer, settings))
         for peer in reversed(settings.peer)
         if peer.count == "query"
     }
 
 
-def _address(peer: Peer, settings: Settings) -> Address | WebAddress:
+def address_of(peer: Peer, settings: Settings) -> Address | WebAddress:
     """Where results for a peer go."""
     if peer.stow_url is not None:
         return WebAddress(

@@ -9,15 +9,25 @@ from datetime import UTC, datetime
 
 from celery import Celery
 
-from service.db import deliveries, queries
+from service.db import commitments_in, deliveries, queries
 from service.db.session import Sessions, reading
+from service.dicom.scu import Address
 from service.errors import ServiceError
-from service.pipeline import audit, confirm, deliver, retention, run
+from service.pipeline import audit, commit, confirm, deliver, retention, run
 from service.pipeline.deliver import Destination
 from service.pipeline.job import Perform
 from service.pipeline.run import Bench
 from service.pipeline.sweep import Sweeper
-from service.worker.celery_app import ANALYSE, CONFIRM, DELIVER, PURGE, RING_EXPIRES_SECONDS, SEAL, SWEEP
+from service.worker.celery_app import (
+    ANALYSE,
+    COMMIT,
+    CONFIRM,
+    DELIVER,
+    PURGE,
+    RING_EXPIRES_SECONDS,
+    SEAL,
+    SWEEP,
+)
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +48,8 @@ class Work:
     slots: int
     #: How long what is finished is kept.
     keep: retention.Terms = field(default_factory=retention.Terms)
+    #: Where senders that ask for storage commitment are told, by name.
+    requesters: Mapping[str, Address] = field(default_factory=dict)
     destinations: Mapping[str, Destination] = field(init=False)
 
     #: Where heads of the audit record are signed; None: its lines are not sealed here.
@@ -53,15 +65,17 @@ class Work:
             name: threading.BoundedSemaphore(peer.lanes) for name, peer in self.destinations.items()
         }
         self.asking = {name: threading.Lock() for name in self.destinations}
+        self.telling = {name: threading.Lock() for name in self.requesters}
         self.sweeping = threading.Lock()
 
     @property
     def threads(self) -> int:
         """Threads that the pool needs so that analyses and slow peers never keep the sweep waiting.
 
-        Each peer may keep a thread for each of its lanes, and one that asks it.
+        Each peer may keep a thread for each of its lanes, one that asks it, and one that answers it.
         """
-        return self.slots + sum(peer.lanes + 1 for peer in self.destinations.values()) + 2
+        lanes = sum(peer.lanes + 1 for peer in self.destinations.values())
+        return self.slots + lanes + len(self.requesters) + 2
 
 
 class Doorbell:
@@ -103,6 +117,7 @@ def sweep(work: Work, bell: Doorbell) -> None:
     bell.remind(ANALYSE, due.analysis_ids)
     bell.remind(DELIVER, due.delivery_ids)
     bell.remind(CONFIRM, due.confirm_ids)
+    bell.remind(COMMIT, due.commit_ids)
 
 
 def analyse(work: Work, bell: Doorbell, analysis_id: int) -> None:
@@ -190,6 +205,37 @@ def confirm_result(work: Work, delivery_id: int) -> None:
         work.asking[peer].release()
 
 
+def answer_sender(work: Work, bell: Doorbell, request_id: int) -> None:
+    """Tell one sender what we hold of what it sent, unless this process is telling it already."""
+    with reading(work.sessions) as session:
+        peer = commitments_in.peer_of(session, request_id)
+    address = None if peer is None else work.requesters.get(peer)
+    if peer is None or address is None or not work.telling[peer].acquire(blocking=False):
+        return
+    try:
+        commit.run(
+            work.sessions,
+            peer,
+            address,
+            work.bench.spool,
+            terms=commit.Terms(delivery=work.delivery_terms),
+            clock=work.bench.clock,
+        )
+    finally:
+        work.telling[peer].release()
+    with reading(work.sessions) as session:
+        for next_id in commitments_in.due(session, peers=[peer], now=work.bench.clock()):
+            bell.ring(COMMIT, next_id)
+
+
+def purge(work: Work) -> None:
+    """Let go what is older than it is kept, if the clock can be trusted."""
+    now = work.bench.clock()
+    if work.clock_guard.trusts(work.sessions, now=now):
+        retention.purge(work.sessions, work.bench.home, work.keep, now=now)
+        commit.forget(work.sessions, now=now)
+
+
 def register(app: Celery, work: Work) -> Doorbell:
     """Give the application its tasks."""
     bell = Doorbell(app)
@@ -200,8 +246,7 @@ def register(app: Celery, work: Work) -> Doorbell:
 
     @app.task(name=PURGE, ignore_result=True)
     def purge_now() -> None:
-        if work.clock_guard.trusts(work.sessions, now=work.bench.clock()):
-            retention.purge(work.sessions, work.bench.home, work.keep, now=work.bench.clock())
+        purge(work)
 
     @app.task(name=SEAL, ignore_result=True)
     def seal_now() -> None:
@@ -222,5 +267,9 @@ def register(app: Celery, work: Work) -> Doorbell:
     @app.task(name=CONFIRM, ignore_result=True)
     def confirm_now(delivery_id: int) -> None:
         confirm_result(work, delivery_id)
+
+    @app.task(name=COMMIT, ignore_result=True)
+    def commit_now(request_id: int) -> None:
+        answer_sender(work, bell, request_id)
 
     return bell

@@ -18,7 +18,6 @@ from service.dicom.gsps import write_gsps
 from service.dicom.phantom import paraspinal_phantom
 from service.dicom.planar import SIDES
 from service.dicom.series import read_volume, scan
-from service.dicom.sr import write_sr
 from service.dicom.synthesis import write_phantom
 from tests.make import results
 from tests.make.servers import find_program, start_orthanc
@@ -79,7 +78,7 @@ def page(made, tmp_path_factory):
     chromium, dist = find_program("chromium"), built_viewer()
     folder = tmp_path_factory.mktemp("objects")
     objects = results.write_objects(made, folder)
-    report = write_sr(
+    report = results.write_sr(
         made.stack,
         results.finding(made.mask),
         segs=[Segmented(seg=objects.seg, stack=made.stack)],

@@ -1,10 +1,13 @@
 """The whole service connects to nothing but what its settings name; the system calls are watched."""
 
+import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 from service.dicom.archive import Archive
 from service.dicom.synthesis import write_phantom
+from tests.make.listeners import hook_server, mail_server
 from tests.make.running import free_port, running_service, wait_for
 from tests.make.servers import find_program, start_postgres, start_redis
 from tests.make.tools import storescu
@@ -43,14 +46,28 @@ def destinations(log: Path) -> set[tuple[str, int]]:
     return found - NOWHERE
 
 
-def test_nothing_is_connected_to_but_database_broker_and_peer(tmp_path):
+def _told(mail, hook, secret):
+    """Two recipients who get a report now."""
+    digest = datetime.now(UTC).strftime("%H:%M")
+    server = {"smtp_host": "127.0.0.1", "smtp_port": mail.port, "smtp_security": "none"}
+    return [
+        {"name": "it", "digest": digest, "mail_to": ["it@x.example"], "mail_from": "m@x.example", **server},
+        {"name": "hook", "digest": digest, "webhook_url": hook.url, "webhook_secret_file": str(secret)},
+    ]
+
+
+def test_nothing_is_connected_to_but_database_broker_peer_and_those_who_are_told(tmp_path):
     log, port = tmp_path / "calls", free_port()
     watcher = (find_program("strace"), *WATCH, "-o", str(log), "--output-append-mode")
     archive = Archive(tmp_path / "archive", ae_title="ARCHIVE").start(port)
     outputs = ["SEG", "SR", "SC", "PDF"]
     peer = {"name": "archive", "ae_title": "ARCHIVE", "host": "127.0.0.1", "port": port, "outputs": outputs}
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret")
     try:
         with (
+            mail_server() as mail,
+            hook_server() as hook,
             start_postgres() as postgres,
             start_redis(tmp_path / "redis") as (redis, broker),
             running_service(
@@ -60,6 +77,7 @@ def test_nothing_is_connected_to_but_database_broker_and_peer(tmp_path):
                 watcher=watcher,
                 database_url=postgres.new_database(),
                 broker_url=broker,
+                notify=json.dumps(_told(mail, hook, secret)),
             ) as service,
         ):
             storescu(service.dicom_port, write_phantom(tmp_path / "in", slices=5))
@@ -71,9 +89,11 @@ def test_nothing_is_connected_to_but_database_broker_and_peer(tmp_path):
 
             wait_for("delivery", sent)
             service.get("/api/v1/status")
+            wait_for("the daily reports", lambda: mail.mails and hook.requests)
     finally:
         archive.stop()
-    configured = {("127.0.0.1", number) for number in (postgres.port, redis.port, port)}
+    ports = (postgres.port, redis.port, port, mail.port, hook.port)
+    configured = {("127.0.0.1", number) for number in ports}
     assert destinations(log) == configured
 
 

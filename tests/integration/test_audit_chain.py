@@ -36,8 +36,16 @@ def write(sessions, count, *, at=NOW):
             )
 
 
-def kinds(sessions, keeping, **heads):
-    return [fault.kind for fault in audit.look(sessions, keeping, **heads).faults]
+#: By then every head is long written.
+LATER = NOW + timedelta(hours=1)
+
+
+def look(sessions, keeping, **changes):
+    return audit.look(sessions, keeping, **{"now": LATER, **changes})
+
+
+def kinds(sessions, keeping, **changes):
+    return [fault.kind for fault in look(sessions, keeping, **changes).faults]
 
 
 @pytest.fixture
@@ -64,7 +72,7 @@ def test_lines_are_sealed_once_in_order_and_a_head_is_signed_now_and_then(sessio
     assert [head.count for head in audit.read_heads(keeping.heads_path)] == [3]
     audit.seal(sessions, keeping, now=NOW + HEAD_EVERY)
     assert [head.count for head in audit.read_heads(keeping.heads_path)] == [3, 5]
-    verdict = audit.look(sessions, keeping)
+    verdict = look(sessions, keeping)
     assert (verdict.lines, verdict.anchored, verdict.faults) == (5, 5, ())
     assert (keeping.key_path.stat().st_mode & 0o077, keeping.heads_path.stat().st_mode & 0o077) == (0, 0)
 
@@ -85,7 +93,7 @@ def test_two_that_seal_at_once_make_one_chain(sessions, keeping):
     for thread in threads:
         thread.join()
     rows.seal(sessions)
-    verdict = audit.look(sessions, keeping)
+    verdict = look(sessions, keeping, now=NOW)
     assert (verdict.lines, verdict.faults) == (60, ())
 
 
@@ -139,15 +147,104 @@ def test_heads_that_were_copied_away_tell_of_a_head_file_that_was_cut_too(sealed
     keeping.heads_path.unlink()
     with sealed.begin() as session:
         session.execute(delete(AuditEntry).where(AuditEntry.chain_number > 8))
+    assert kinds(sealed, keeping) == ["no_head"]
+    # The worker goes on by itself, and so nothing but the copy and the record's own line tell of it.
+    write(sealed, 5, at=LATER)
+    audit.seal(sealed, keeping, now=LATER)
+    assert kinds(sealed, keeping, more_heads=[copy]) == ["other_head"]
+    with reading(sealed) as session:
+        (begun,) = session.scalars(select(AuditEntry).where(AuditEntry.action == "audit_heads_begun_anew"))
+    assert (begun.detail, begun.actor) == ({"count": 8}, "service")
+
+
+def test_heads_of_which_the_newest_were_taken_away_are_told_once_the_next_was_due(sealed, keeping):
+    write(sealed, 3, at=NOW + timedelta(minutes=20))
+    audit.seal(sealed, keeping, now=NOW + timedelta(minutes=21))
     assert kinds(sealed, keeping) == []
-    assert kinds(sealed, keeping, more_heads=[copy]) == ["cut"]
+    whole = keeping.heads_path.read_bytes()
+    keeping.heads_path.write_bytes(whole.splitlines(keepends=True)[0])
+    assert kinds(sealed, keeping, now=NOW + timedelta(minutes=22)) == []
+    assert kinds(sealed, keeping) == ["no_head"]
+
+
+def test_lines_within_the_stated_window_need_no_head(sealed, keeping):
+    # The last two were sealed a minute after the head, and then the service was stopped.
+    assert kinds(sealed, keeping, now=NOW + timedelta(days=3)) == []
+
+
+def test_the_first_head_of_an_older_record_is_no_beginning_anew(sessions, keeping):
+    write(sessions, 3)
+    audit.seal(sessions, keeping, now=NOW)
+    with reading(sessions) as session:
+        assert set(session.scalars(select(AuditEntry.action))) == {"analysis_viewed"}
+
+
+def test_a_line_that_is_no_head_does_not_keep_the_next_from_being_written(sealed, keeping):
+    with keeping.heads_path.open("ab") as file:
+        file.write(b'{"at": "now", "count": 1, "hash": "", "signature": ""}\n')
+    write(sealed, 1)
+    audit.seal(sealed, keeping, now=NOW + HEAD_EVERY)
+    with pytest.raises(ConfigurationError) as refused:
+        look(sealed, keeping)
+    assert refused.value.reason.code == "bad_heads"
+    last = keeping.heads_path.read_bytes().splitlines()[-1]
+    assert json.loads(last)["count"] == 12
+
+
+def test_a_key_that_is_gone_is_missed_and_not_made_anew(sealed, keeping):
+    keeping.key_path.unlink()
+    write(sealed, 1)
+    with pytest.raises(ConfigurationError) as refused:
+        audit.seal(sealed, keeping, now=NOW + HEAD_EVERY)
+    assert refused.value.reason.code == "no_audit_key"
+    assert not keeping.key_path.exists()
+
+
+def test_where_no_head_can_be_written_lines_wait_unsealed_and_so_it_is_seen(sessions, keeping):
+    write(sessions, 2)
+    audit.seal(sessions, keeping, now=NOW)
+    kept = keeping.heads_path.read_bytes()
+    keeping.heads_path.unlink()
+    keeping.heads_path.mkdir()  # as a full or read-only disk: also root cannot write here
+    for minutes in (20, 40):
+        write(sessions, 1, at=NOW + timedelta(minutes=minutes))
+        with pytest.raises(IsADirectoryError):
+            audit.seal(sessions, keeping, now=NOW + timedelta(minutes=minutes, seconds=10))
+    with reading(sessions) as session:
+        assert rows.unsealed(session).count > 0
+    keeping.heads_path.rmdir()
+    keeping.heads_path.write_bytes(kept)
+    audit.seal(sessions, keeping, now=LATER)
+    with reading(sessions) as session:
+        assert rows.unsealed(session).count == 0
+    assert kinds(sessions, keeping) == []
+
+
+def test_an_empty_or_short_key_signs_nothing(sessions, keeping):
+    write(sessions, 1)
+    keeping.folder.mkdir()
+    for key in ("", "abcd\n", "not hexadecimal"):
+        keeping.key_path.write_text(key, "ascii")
+        with pytest.raises(ConfigurationError) as refused:
+            audit.seal(sessions, keeping, now=NOW)
+        assert refused.value.reason.code == "no_audit_key"
+    assert not keeping.heads_path.exists()
+
+
+def test_a_new_key_stands_above_the_old_one(sealed, keeping):
+    keeping.key_path.write_text("ab" * 32 + "\n" + keeping.key_path.read_text("ascii"), "ascii")
+    write(sealed, 1)
+    audit.seal(sealed, keeping, now=NOW + HEAD_EVERY)
+    assert kinds(sealed, keeping) == []
+    keeping.key_path.write_text("ab" * 32 + "\n", "ascii")
+    assert kinds(sealed, keeping) == ["forged_head"]
 
 
 def test_a_forged_head_is_told(sealed, keeping):
     (head,) = audit.read_heads(keeping.heads_path)
     forged = {**vars(head), "count": 2}
     keeping.heads_path.write_text(json.dumps(forged) + "\n", "utf-8")
-    assert kinds(sealed, keeping) == ["forged_head"]
+    assert kinds(sealed, keeping) == ["forged_head", "no_head"]
 
 
 def test_a_head_that_a_power_cut_left_unfinished_is_taken_away(sealed, keeping):
@@ -162,7 +259,7 @@ def test_a_head_that_a_power_cut_left_unfinished_is_taken_away(sealed, keeping):
 def test_without_its_key_a_record_with_heads_is_not_called_whole(sealed, keeping):
     keeping.key_path.unlink()
     with pytest.raises(ConfigurationError) as refused:
-        audit.look(sealed, keeping)
+        look(sealed, keeping)
     assert refused.value.reason.code == "no_audit_key"
 
 
@@ -203,6 +300,13 @@ def test_the_command_says_whole_or_where_not(installation):
     assert told.exit_code == 1
     assert "fault at line 2" in told.output
     assert "[changed]" in told.output
+
+
+def test_no_cell_of_the_table_is_a_formula(installation):
+    with installation.begin() as session:
+        people.record(session, at=NOW, actor="=1+1", action="login", outcome="refused", object_id="-5")
+    *_, last = csv.DictReader(run("export").stdout.splitlines())
+    assert (last["actor"], last["object_id"], last["action"]) == ("'=1+1", "'-5", "login")
 
 
 def test_the_record_is_written_out_as_a_table_or_as_lines(installation, tmp_path):

@@ -174,6 +174,21 @@ def test_nothing_is_purged_while_a_backup_is_under_way(place, tmp_path, monkeypa
     sessions.kw["bind"].dispose()
 
 
+def test_no_head_of_the_audit_record_in_a_copy_is_newer_than_its_rows(place, tmp_path, monkeypatch):
+    heads = tmp_path / "heads.jsonl"
+    heads.write_text("first\n", "utf-8")
+    dumped = dump.dump
+
+    def while_rows_are_read(*arguments):
+        heads.write_text("first\nsecond\n", "utf-8")
+        return dumped(*arguments)
+
+    monkeypatch.setattr(dump, "dump", while_rows_are_read)
+    extras = Extras(settings={"audit_heads": heads})
+    back_up(place, tmp_path / "copy", extras=extras)
+    assert (tmp_path / "copy" / "settings" / "audit_heads").read_text("utf-8") == "first\n"
+
+
 def test_a_backup_waits_for_nobody_and_says_so(place, tmp_path):
     with one_at_a_time(place.home / LOCK), pytest.raises(BackupError) as told:
         back_up(place, tmp_path / "copy")

@@ -362,6 +362,19 @@ def test_the_opt_out_list_is_asked_before_the_rules(world):
     assert world.outcomes()[1:] == [(1, 2, "measured", None)]
 
 
+def test_without_the_key_of_the_opt_out_list_an_analysis_fails_and_says_so(world):
+    """It does not wait for the rules for ever."""
+    with world.sessions.begin() as db:
+        optouts.add(db, world.home, ("P2", ""), reason="", actor="anna", now=NOW)
+    (world.home / optouts.KEY_NAME).unlink()
+    world.receive(1, 20)
+    assert world.sweep() == 1
+    for _attempt in range(2):
+        world.work()
+        world.now += QUIET
+    assert world.outcomes() == [(1, 1, "failed", "opt_out_key_lost")]
+
+
 def test_the_worker_s_sweep_asks_the_rules_of_the_settings(make_settings, tmp_path):
     settings = make_settings(rules="one-per-study", quiet_seconds=0)
     sessions = make_sessions(settings.resolved_database_url)
@@ -379,3 +392,30 @@ def test_rules_that_are_wrong_keep_the_worker_from_starting(make_settings, tmp_p
     settings = make_settings(rules=str(tmp_path / "site.toml"))
     with pytest.raises(ConfigurationError, match=r"site\.toml: rule: two rules have the name 'T1'"):
         choosing_from(settings)
+
+
+ANY = """
+id = "site"
+version = "1"
+take = "first"
+[[rule]]
+name = "any"
+"""
+
+
+@pytest.mark.parametrize("text", [ANY, MOST_SLICES], ids=["no preference", "most slices"])
+@pytest.mark.parametrize("late", [1, 2])
+def test_a_station_that_joins_a_result_is_not_chosen_against_it(world, text, late):
+    """The earlier result is a part of the new one, and no other stack of the study."""
+    world.use(rules(text))
+    heights = {1: 84.0, 2: 4.0}
+    for number in (3 - late, late):
+        paths = mr_series(
+            world.folder / str(number),
+            series=number,
+            positions=[heights[number] + 4.0 * index for index in range(20)],
+        )
+        take_in(world.sessions, world.spool, paths, now=world.now)
+        world.sweep()
+        world.work()
+    assert world.outcomes() == [(3 - late, 1, "superseded", None), (2, 2, "measured", None)]

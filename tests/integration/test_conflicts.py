@@ -159,6 +159,18 @@ def test_other_images_stay_beside_the_first_and_are_told_once(sessions, spool, t
     assert measure(sessions, spool, NOW + QUIET) != []
 
 
+def test_what_could_not_be_compared_is_compared_when_it_comes_again(sessions, spool, tmp_path):
+    send(sessions, spool, tmp_path, "a")
+    before = files_in(spool)
+    take_in(sessions, spool, mr_series(tmp_path / "b", changes=MERGED))
+    for path in files_in(spool) - before:
+        spool.path(path).unlink()
+    compare(sessions, spool, tmp_path)
+    assert {row.difference for row in every(sessions, SetAside)} == {"not_compared"}
+    send(sessions, spool, tmp_path, "b", now=LATER, **MERGED)
+    assert {(row.difference, row.count) for row in every(sessions, SetAside)} == {("identity", 2)}
+
+
 def test_of_one_image_only_the_newest_others_are_kept(sessions, spool, tmp_path):
     send(sessions, spool, tmp_path, "a")
     for number in range(rows.KEPT_OF_ONE + 2):

@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from service.core.status import OutputKind
 from service.core.variant import Variant
-from service.db import circuits, orders, queries
+from service.db import circuits, orders, versions
 from service.db.session import reading
 from service.db.tables import Analysis, Delivery
 from service.dicom import scu
@@ -229,7 +229,7 @@ def test_a_peer_is_asked_whether_it_is_there():
 def test_what_was_superseded_while_it_was_sent_is_given_up(outbox, result):
     def superseded_meanwhile(_number):
         with outbox.sessions.begin() as db:
-            queries.supersede(db, [result], now=NOW)
+            versions.supersede(db, [result], now=NOW)
         return 0xA700
 
     peer = fake_peer()
@@ -275,7 +275,7 @@ def test_a_peer_that_refuses_the_label_map_gets_the_whole_set_in_binary_from_the
     assert codes(outbox) == ["context_refused", "other_variant", None, None, None]
     assert outbox.audited("variant_refused")[0].detail["variant"] == "en"
     with reading(outbox.sessions) as db:
-        assert circuits.falls_back(db, "pacs")
+        assert circuits.refused(db, "pacs") == {"labelmap"}
 
 
 def codes(outbox):
@@ -345,7 +345,7 @@ def test_asking_again_for_a_refused_set_leads_to_the_other_one(outbox):
     peer = fake_peer()
     gets = peer.destination(variant=PACKED)
     with outbox.sessions.begin() as db:  # as it stood when only the first result of a peer changed
-        circuits.note_fallback(db, "pacs", now=NOW)
+        circuits.note_refused(db, "pacs", ["labelmap"], now=NOW)
         db.execute(update(Delivery).values(state="dead", error_code="context_refused"))
         assert orders.order_retry_of_peer(db, "pacs", now=NOW) == 3
     with peer.listening(classes=PLAIN_CLASSES):

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from service.cli.workshops import recipe_from
 from service.core.series import Role
 from service.core.status import OutputKind
-from service.db import ledger, orders, views
+from service.db import ledger, listing, orders
 from service.db.session import reading
 from service.db.tables import Analysis, Event, Output, Series
 from service.dicom.spool import Spool
@@ -369,7 +369,7 @@ def test_a_pair_in_one_series_names_it_once(world):
         world.receive(paths)
     world.sweep()
     with reading(world.sessions) as db:
-        (row,) = views.list_analyses(db, views.AnalysisQuery(), before_id=None, limit=5).items
+        (row,) = listing.list_analyses(db, listing.AnalysisQuery(), before_id=None, limit=5).items
     assert len(row.series_uids) == 1
 
 

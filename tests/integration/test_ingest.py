@@ -12,6 +12,7 @@ from service.cli import build_app
 from service.db.session import make_sessions, reading, upgrade
 from service.db.tables import Instance, Series
 from service.pipeline import intake
+from tests.make.received import encoded
 from tests.make.results import write_objects
 from tests.make.series import STUDY_UID, mr_series, mr_slice, save
 
@@ -31,8 +32,9 @@ def ingest(*arguments):
 
 
 def counts(result):
-    lines = [line.rsplit(": ", 1) for line in result.output.splitlines()]
-    return {name: int(number) for name, number in lines if number.isdigit() and number != "0"}
+    # Lines of the log may stand between.
+    lines = [line.rpartition(": ") for line in result.output.splitlines()]
+    return {name: int(number) for name, _, number in lines if number.isdigit() and number != "0"}
 
 
 def rows(home, table):
@@ -77,6 +79,28 @@ def test_a_second_time_everything_is_here_already(home, tmp_path):
     assert (again.exit_code, counts(again)) == (0, {"same again": 3})
     assert again.output.count("same again: " + str(tmp_path)) == 3
     assert len(rows(home, Instance)) == 3
+
+
+def bare(path):
+    """Without preamble and file meta information, as older programs write files."""
+    path.write_bytes(encoded(path)[0])
+
+
+def renamed(path):
+    """With file meta information that a program which anonymises has forgotten."""
+    path.write_bytes(path.read_bytes().replace(f"{STUDY_UID}.1.2".encode(), f"{STUDY_UID}.9.2".encode(), 1))
+
+
+@pytest.mark.parametrize("change", [bare, renamed])
+def test_a_file_is_what_its_dataset_says(home, tmp_path, change):
+    _, path = mr_series(tmp_path / "in", positions=[0.0, 4.0])
+    before = encoded(path)[0]
+    change(path)
+    assert counts(ingest(tmp_path / "in")) == {"accepted": 2}
+    row = rows(home, Instance)[1]
+    assert row.sop_instance_uid == f"{STUDY_UID}.1.2"
+    raw, meta = encoded(home / "spool" / row.path)
+    assert (raw, meta.MediaStorageSOPInstanceUID) == (before, f"{STUDY_UID}.1.2")
 
 
 def test_nothing_usable_is_told_apart_from_a_failed_call(home, tmp_path):

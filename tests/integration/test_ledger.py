@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, select
 
 from service.core.status import AnalysisState, CompletionReason, DeliveryState, OutputKind, SeriesState
-from service.db import deliveries, ledger, queries, session
+from service.db import deliveries, ledger, queries, session, versions
 from service.db.leases import Lease
 from service.db.ledger import Recorded
 from service.db.session import reading, require_current, upgrade
@@ -273,7 +273,7 @@ def test_a_lease_that_moved_since_it_was_looked_at_is_not_taken_away(sessions):
 def ready_again(sessions, digest, stacks=(0,)):
     with sessions.begin() as db:
         series = db.scalars(select(Series)).one()
-        return queries.make_ready(
+        return versions.make_ready(
             db,
             study_id=series.study_id,
             series_ids=[series.id],
@@ -406,7 +406,7 @@ def newer_result(sessions, uids=("1.9.1", "1.9.3")):
     publish(sessions, held, input_digest="d2")
     rows = add_outputs(sessions, second, uids)
     with sessions.begin() as db:
-        queries.supersede(db, [item.id for item in queries.earlier_results(db, held)], now=NOW)
+        versions.supersede(db, [item.id for item in versions.earlier_results(db, held)], now=NOW)
     return rows
 
 
@@ -464,7 +464,7 @@ def test_a_sender_and_a_newer_result_that_meet_leave_nothing_waiting(sessions):
     (parcel,) = take(sessions, held.analysis_id)
     with ThreadPoolExecutor(1) as pool:
         with sessions.begin() as db:
-            queries.supersede(db, [held.analysis_id], now=NOW)
+            versions.supersede(db, [held.analysis_id], now=NOW)
             deliveries.drop_unsent(db, [held.analysis_id], now=NOW)
             given_back = pool.submit(retry, sessions, parcel)
             wait([given_back], timeout=0.3)

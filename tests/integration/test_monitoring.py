@@ -3,10 +3,14 @@
 import json
 import re
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete, select, update
 
+from service.db.deliveries import SUPERSEDED
+from service.db.tables import Analysis, Delivery, Series
 from tests.make.tools import program
 
 ROOT = Path(__file__).parents[2]
@@ -65,3 +69,45 @@ def test_every_expression_of_the_dashboard_is_understood(tmp_path):
     path.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}), "utf-8")  # JSON is YAML
     code, said = promtool("check", "rules", path)
     assert code == 0, said
+
+
+def number(world, name):
+    """What an installation says of one metric now."""
+    found = re.search(rf"^{re.escape(name)} (\S+)$", world.client().get("/metrics").text, re.MULTILINE)
+    return None if found is None else float(found[1])
+
+
+def test_what_an_alert_compares_with_an_hour_ago_is_there_before_anything_happened(world):
+    with world.sessions.begin() as session:
+        session.execute(delete(Delivery))
+        session.execute(update(Analysis).where(Analysis.state == "failed").values(state="superseded"))
+    assert number(world, 'myoscreen_deliveries_refused{peer="pacs"}') == 0
+    assert number(world, 'myoscreen_analyses{state="failed"}') == 0
+
+
+def test_an_object_that_was_given_up_on_purpose_is_not_refused(world):
+    with world.sessions.begin() as session:
+        ids = session.scalars(select(Delivery.id).where(Delivery.peer == "pacs").limit(2)).all()
+        assert len(ids) == 2
+        session.execute(update(Delivery).values(state="confirmed", error_code=None))
+        row = update(Delivery).values(state="dead")
+        session.execute(row.where(Delivery.id == ids[0]).values(error_code=SUPERSEDED.code))
+        session.execute(row.where(Delivery.id == ids[1]).values(error_code="store_refused"))
+    assert number(world, 'myoscreen_deliveries_refused{peer="pacs"}') == 1
+
+
+def test_images_are_unanswered_from_the_first_one_after_the_last_result(world):
+    """A Monday morning is no trouble: the last result is of Friday, the first image of just now."""
+    with world.sessions.begin() as session:
+        session.execute(update(Analysis).values(finished_at=world.now - timedelta(days=3)))
+        session.execute(update(Series).values(last_at=world.now - timedelta(days=3, hours=1)))
+    assert number(world, "myoscreen_unanswered_seconds") == 0
+    with world.sessions.begin() as session:
+        two = session.scalars(select(Series.id).order_by(Series.id).limit(2)).all()
+        for series_id, ago in zip(two, (180, 60), strict=True):
+            last_at = world.now - timedelta(seconds=ago)
+            session.execute(update(Series).where(Series.id == series_id).values(last_at=last_at))
+    assert number(world, "myoscreen_unanswered_seconds") == 180
+    with world.sessions.begin() as session:
+        session.execute(update(Analysis).values(finished_at=None))
+    assert number(world, "myoscreen_unanswered_seconds") > 3 * 24 * 3600

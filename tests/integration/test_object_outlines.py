@@ -9,12 +9,14 @@ import pydicom
 import pytest
 from highdicom.color import CIELabColor
 from highdicom.legacy import LegacyConvertedEnhancedMRImage
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 
 from service.core.language import IN
 from service.core.mask import Label
 from service.core.outline import enclosed
 from service.dicom import codes
-from service.dicom.gsps import MIN_PIXELS, write_gsps
+from service.dicom.gsps import MAX_POINTS, MIN_PIXELS, write_gsps
 from service.dicom.identity import uid
 from service.dicom.rejection import write_rejection_note, write_withdrawal_sr
 from tests.make.results import (
@@ -153,6 +155,36 @@ def test_frames_of_a_multi_frame_image_are_named_one_by_one(made, tmp_path):
         if "GraphicObjectSequence" in annotation
     }
     assert frames == {frame.frame for frame in other.stack.frames}
+
+
+def test_the_outlines_are_encoded_in_the_very_bytes_of_the_library(objects, state):
+    alone = pydicom.Dataset()
+    alone.GraphicAnnotationSequence = state.GraphicAnnotationSequence
+    assert len(list(alone.iterall())) > 100, "each element is parsed, so that the library encodes it anew"
+    buffer = DicomBytesIO()
+    buffer.is_implicit_VR, buffer.is_little_endian = False, True
+    write_dataset(buffer, alone, "ISO_IR 192")
+    assert buffer.getvalue() in objects.outlines.path.read_bytes()
+
+
+def test_a_line_with_more_points_than_an_element_holds_has_several_parts(made, tmp_path):
+    labels = np.zeros_like(made.mask.labels)
+    plane = labels[3]
+    plane[0::4, ::2] = plane[2::4, ::2] = plane[1::4] = plane[:, 0] = Label.LEAN_LEFT
+    mask = replace(made.mask, labels=labels)
+    written = write_gsps(made.stack, mask, identity=IDENTITY, path=tmp_path / "gsps.dcm")
+    assert complaints(written.path) == []
+    state = pydicom.dcmread(written.path)
+    parts = [
+        np.reshape(item.GraphicData, (-1, 2))
+        for item in state.GraphicAnnotationSequence[0].GraphicObjectSequence
+    ]
+    assert len(parts) == 2
+    assert len(parts[0]) == MAX_POINTS
+    assert parts[0][-1].tolist() == parts[1][0].tolist()
+    whole = np.vstack([parts[0], parts[1][1:]])
+    assert whole[0].tolist() == whole[-1].tolist()
+    assert enclosed(whole[:-1, ::-1]) == np.count_nonzero(plane)
 
 
 def test_an_empty_mask_has_no_outlines_and_compartments_have_two_layers(made, tmp_path):

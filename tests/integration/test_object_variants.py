@@ -22,7 +22,7 @@ from service.dicom.groups import Segmented
 from service.dicom.identity import own_reference
 from service.dicom.numbers import normality
 from service.dicom.seg import write_seg
-from service.dicom.sr import CLASSES, write_sr
+from service.dicom.sr import CLASSES
 from tests.make.nifti import read_nifti
 from tests.make.results import (
     DEFINITION,
@@ -32,6 +32,7 @@ from tests.make.results import (
     finding,
     not_assessable,
     unseparated,
+    write_sr,
 )
 from tests.make.servers import start_orthanc
 from tests.make.tools import run
@@ -200,6 +201,17 @@ def test_the_part_of_the_body_is_named_where_it_is_known(made, objects, tmp_path
     seg = pydicom.dcmread(drawn(elsewhere, tmp_path / "seg.dcm").path)
     source = pydicom.dcmread(made.files[0])
     assert seg.BodyPartExamined == (source.get("BodyPartExamined") or "TLSPINE")
+
+
+def test_a_report_says_what_measured_and_what_scored(made, tmp_path):
+    told = replace(finding(made.mask), measured_by="myoscreen 0.9")
+    report = pydicom.dcmread(reported(made, tmp_path / "sr.dcm", told=told).path)
+    said = " ".join(str(item.get("TextValue", "")) for item in walk(report))
+    assert f"Network {MODEL.name} {MODEL.version} (CPUExecutionProvider, fp32), sha256 {MODEL.sha256}" in said
+    assert (
+        "Measured by myoscreen 0.9; scores, flags and change over time were computed anew by "
+        f"{told.software}." in said
+    )
 
 
 @pytest.mark.parametrize("sr_class", CLASSES)

@@ -21,7 +21,6 @@ from service.dicom.groups import Segmented
 from service.dicom.identity import is_own_result, uid
 from service.dicom.pdf import write_pdf
 from service.dicom.seg import write_seg
-from service.dicom.sr import write_sr
 from service.dicom.stamp import PATIENT_AND_STUDY, TYPE_2
 from service.errors import UnreadableSeries
 from tests.make.pixelmed import pixelmed
@@ -36,6 +35,7 @@ from tests.make.results import (
     unseparated,
     volumes_ml,
     write_objects,
+    write_sr,
 )
 
 BIN = Path(sys.executable).parent

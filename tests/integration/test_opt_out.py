@@ -185,6 +185,18 @@ def test_a_series_of_another_identity_in_the_study_counts_too(world):
     assert world.run(made).state == "not_eligible"
 
 
+def test_images_that_came_again_as_those_of_an_opted_out_patient_are_not_measured(world):
+    """Until somebody says whose they are, they may be of the one or of the other."""
+    world.opt_out(OTHER)
+    made = world.receive()
+    changes = {"PatientID": "PAT-4711", "StudyInstanceUID": f"{STUDY_UID}.1"}
+    again = mr_series(world.folder / "again", series=1, changes=changes)
+    assert set(take_in(world.sessions, world.spool, again, now=world.now)) == {"conflict"}
+    assert world.run(made).state == "not_eligible"
+    with reading(world.sessions) as db:
+        assert optouts.listed_studies(db, world.home) == {world.row(made).study_id}
+
+
 def test_an_opt_out_during_the_analysis_keeps_its_result_back(world):
     made = world.receive()
     usual = stand_in.performing()
@@ -304,6 +316,15 @@ def test_ids_come_by_standard_input_and_by_file(command, tmp_path, caplog):
     assert (removed.exit_code, removed.stdout) == (1, "1 removed, 1 were not on the list\n")
     assert command("remove", given="PAT-1\n").exit_code == 0
     assert "PAT-" not in caplog.text + listed
+
+
+@pytest.mark.parametrize("raw", ["M\xfcller-1\n".encode("latin-1"), "PAT-1\n".encode("utf-16")])
+def test_what_is_not_utf_8_is_refused_for_the_list_would_name_somebody_else(command, tmp_path, raw):
+    (tmp_path / "ids.txt").write_bytes(raw)
+    for answer in (command("import", str(tmp_path / "ids.txt")), command("add", given=raw)):
+        assert isinstance(answer.exception, InvalidRequest)
+        assert answer.exception.reason.code == "not_utf8"
+    assert command("list").stdout == ""
 
 
 def test_nobody_given_is_a_mistake(command):

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select, update
 
-from service.db import ledger, priors, queries
+from service.core.status import WITHIN_SERIES
+from service.db import ledger, priors, queries, versions
 from service.db.session import reading
 from service.db.tables import Analysis, Series
 from tests.make.received import NOW, instance, measured_result, set_input
@@ -20,7 +21,7 @@ def study(sessions, number, day, *, finding=None, **changes):
         ledger.record_instance(db, replace(instance(study=number), study=facts), now=NOW)
         ((series_id, study_id),) = db.execute(_series(number)).all()
         sets = [set_input(series_id, 0, f"d{number}")]
-        (made,) = queries.make_ready(db, study_id=study_id, series_ids=[series_id], sets=sets, now=NOW)
+        (made,) = versions.make_ready(db, study_id=study_id, series_ids=[series_id], sets=sets, now=NOW)
         claim = queries.claim_analysis(db, made, owner="x", now=NOW)
         result = measured_result(input_digest=f"d{number}", finding=finding or {"number": number})
         queries.save_finding(db, claim, result, now=NOW)
@@ -34,6 +35,11 @@ def _series(number):
 def before(sessions, analysis_id):
     with reading(sessions) as db:
         return [(found["number"], days) for found, days in priors.earlier_findings(db, analysis_id)]
+
+
+def disagreements(sessions, analysis_id):
+    with reading(sessions) as db:
+        return priors.disagreements(db, analysis_id)
 
 
 def test_earlier_studies_come_newest_first_with_the_days_between(sessions):
@@ -92,6 +98,25 @@ def test_a_study_whose_images_disagree_in_identity_is_not_compared(sessions):
     with sessions.begin() as db:
         ledger.record_instance(db, replace(instance(2, study=2), study=facts), now=NOW)
     assert before(sessions, later) == []
+    assert disagreements(sessions, later) == (WITHIN_SERIES,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({}, ()),
+        ({"patient_id": "P9"}, ("PatientID",)),
+        ({"birth_date": "19710101", "sex": "M"}, ("PatientBirthDate", "PatientSex")),
+        ({"issuer_of_patient_id": "A"}, ()),
+        ({"patient_name": "Doe^J"}, ()),
+    ],
+)
+def test_attributes_in_which_the_series_of_a_study_disagree_are_named(sessions, changes, named):
+    later = study(sessions, 2, "20260101")
+    facts = ledger.StudyFacts(study_uid="1.2.3.2", study_date="20260101", **{**PERSON, **changes})
+    with sessions.begin() as db:
+        ledger.record_instance(db, replace(instance(1, study=2, series=2), study=facts), now=NOW)
+    assert disagreements(sessions, later) == named
 
 
 def test_the_same_id_of_another_issuer_is_another_person(sessions):

@@ -1,7 +1,9 @@
 """The same analysis again: bit for bit the same, or what differs is found and counted; and both commands."""
 
 import copy
+import hashlib
 import shutil
+import zipfile
 
 import pydicom
 import pytest
@@ -10,9 +12,11 @@ from typer.testing import CliRunner
 
 from service.cli import build_app
 from service.cli.workshops import recipe_from
+from service.db import orders
 from service.db.session import make_sessions, upgrade
 from service.db.tables import Analysis, AuditEntry, Delivery, Instance, Output
 from service.errors import InvalidRequest
+from service.pipeline.keepsake import KEPT_NAME
 from service.pipeline.replay import replay
 from service.settings import load
 from tests.make import again
@@ -46,19 +50,27 @@ def world(template, tmp_path):
     sessions.kw["bind"].dispose()
 
 
+def places(world):
+    return {"home": world.home, "spool": world.spool, "actor": "a", "now": world.now}
+
+
 def replayed(world, **changes):
-    places = {"home": world.home, "spool": world.spool, "actor": "a", "now": world.now}
-    return replay(world.sessions, FIRST, recipe_from(load()), **{**places, **changes})
+    return replay(world.sessions, FIRST, recipe_from(load()), **{**places(world), **changes})
 
 
-def flip_a_voxel(world):
-    """One voxel of the stored segmentation is another."""
-    path = world.home / world.objects(FIRST)["SEG"].path
+def flip_a_voxel(world, *, stored=True):
+    """One voxel of the stored segmentation is another; if it was not stored so, somebody changed the file."""
+    seg = world.objects(FIRST)["SEG"]
+    path = world.home / seg.path
     segmentation = pydicom.dcmread(path)
     pixels = bytearray(segmentation.PixelData)
     pixels[0] ^= 1
     segmentation.PixelData = bytes(pixels)
     segmentation.save_as(path)
+    if stored:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        with world.sessions.begin() as db:
+            db.get_one(Output, seg.id).sha256 = digest
 
 
 def change_a_number(world):
@@ -70,6 +82,17 @@ def change_a_number(world):
         was, total["imat_fraction"] = total["imat_fraction"], total["imat_fraction"] * (1 + 2**-52)
         row.finding = finding
         return abs(total["imat_fraction"] - was)
+
+
+def harm_what_was_kept(world):
+    """One bit in the middle of what is packed is another, as disks do it."""
+    path = world.home / world.row(FIRST).result_path / KEPT_NAME
+    path.chmod(0o600)
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo("kept.json")
+    content = bytearray(path.read_bytes())
+    content[entry.header_offset + 30 + len("kept.json")] |= 0x06  # a kind of block that there is not
+    path.write_bytes(content)
 
 
 def test_a_replay_is_the_same_to_the_last_bit_and_publishes_nothing(world):
@@ -119,10 +142,34 @@ def test_a_network_that_is_gone_is_named_by_its_hash(world):
     assert named.identical
 
 
+def test_a_segmentation_that_is_not_what_was_stored_proves_nothing(world):
+    """It says nothing of the run whether a file that somebody changed is like it."""
+    flip_a_voxel(world, stored=False)
+    with pytest.raises(InvalidRequest) as refused:
+        replayed(world)
+    assert refused.value.reason.code == "output_changed"
+    (world.home / world.objects(FIRST)["SEG"].path).unlink()
+    with pytest.raises(InvalidRequest) as refused:
+        replayed(world)
+    assert refused.value.reason.code == "output_changed"
+
+
+def test_what_was_kept_and_is_damaged_is_a_device_that_is_not_known(world):
+    harm_what_was_kept(world)
+    assert set(replayed(world).notes) == {"device_not_known"}
+
+
+def test_what_the_rules_declined_is_declined_again_and_not_measured(world):
+    with world.sessions.begin() as db:
+        declined = orders.order_rerun(db, FIRST, now=world.now)
+        db.get_one(Analysis, declined).choice = {"outcome": "not_selected", "text": "Another was chosen."}
+    assert world.run(declined, again.workshop()).state == "not_eligible"
+    found = replay(world.sessions, declined, recipe_from(load()), **places(world))
+    assert (found.identical, found.voxels) == (True, 0)
+
+
 def test_an_analysis_that_is_not_there(world):
-    recipe = recipe_from(load())
-    places = {"home": world.home, "spool": world.spool, "actor": "a", "now": world.now}
-    assert replay(world.sessions, 99, recipe, **places) is None
+    assert replay(world.sessions, 99, recipe_from(load()), **places(world)) is None
 
 
 @pytest.fixture
@@ -156,6 +203,17 @@ def test_the_command_rescore_looks_and_orders_what_is_named(world, command, monk
     assert world.states() == ["measured", "ready"]
     again_refused = command("rescore", "1")
     assert (again_refused.exit_code, again_refused.stdout.splitlines()[0]) == (1, "1: already_waiting")
+
+
+def test_the_command_rescore_goes_on_behind_one_that_cannot_be_read(world, command, monkeypatch):
+    harm_what_was_kept(world)
+    monkeypatch.setenv("MYOSCREEN_NORMS", "")
+    looked = command("rescore", "--since", "2026-01-01", "--dry-run")
+    assert looked.stdout.splitlines() == [
+        "1: kept_unreadable",
+        "1 looked at, 0 change, 0 ordered, 1 refused",
+    ]
+    assert looked.exit_code == 1
 
 
 def test_the_command_rescore_wants_something_named(command):

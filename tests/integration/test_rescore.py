@@ -17,7 +17,6 @@ from service.pipeline import retention
 from service.pipeline.keepsake import KEPT_NAME
 from service.pipeline.lookover import look
 from service.pipeline.rescore import Scale
-from service.pipeline.rescoring import order_rescore
 from tests.make import again
 
 
@@ -56,23 +55,8 @@ def world(template, tmp_path):
 FIRST = 1
 
 
-def shifted(workshop, factor=1.3):
-    """The same with the fat table's median raised."""
-
-    def other(table):
-        knots = {sex: tuple(replace(k, m=k.m * factor) for k in of) for sex, of in table.knots.items()}
-        return replace(table, version="9", sha256="f" * 64, knots=knots)
-
-    norms = [other(table) if table.measure == "imat_fraction" else table for table in workshop.norms]
-    return replace(workshop, norms=tuple(norms))
-
-
-def order(world, analysis_id=FIRST):
-    return order_rescore(world.sessions, analysis_id, home=world.home, now=world.now)
-
-
 def rescore(world, workshop, analysis_id=FIRST):
-    ordered = order(world, analysis_id)
+    ordered = world.order_rescore(analysis_id)
     return ordered, world.run(ordered, again.blind(workshop))
 
 
@@ -86,7 +70,7 @@ def purge_pixels(world):
 
 def test_new_scores_come_beside_the_old_segmentation_without_images_and_network(world, workshop):
     purge_pixels(world)
-    ordered, published = rescore(world, shifted(workshop))
+    ordered, published = rescore(world, again.shifted(workshop))
     assert (published.state, world.states()) == ("measured", ["superseded", "measured"])
     before, after = world.objects(FIRST), world.objects(ordered)
     assert before["SEG"].sop_instance_uid == after["SEG"].sop_instance_uid
@@ -106,7 +90,7 @@ def test_new_scores_come_beside_the_old_segmentation_without_images_and_network(
 
 
 def test_the_report_names_its_predecessor_and_cites_the_old_segmentation(world, workshop):
-    ordered, _ = rescore(world, shifted(workshop))
+    ordered, _ = rescore(world, again.shifted(workshop))
     before, after = world.objects(FIRST), world.objects(ordered)
     report = pydicom.dcmread(world.home / after["SR"].path)
     (study,) = report.PredecessorDocumentsSequence
@@ -123,7 +107,7 @@ def test_the_report_names_its_predecessor_and_cites_the_old_segmentation(world, 
 
 
 def test_it_is_what_a_rerun_with_the_images_and_the_network_gives_byte_for_byte(world, workshop):
-    other = shifted(workshop)
+    other = again.shifted(workshop)
     ordered, _ = rescore(world, other)
     with world.sessions.begin() as db:
         rerun = orders.order_rerun(db, ordered, now=world.now)
@@ -143,18 +127,18 @@ def test_scores_that_come_out_the_same_say_so_and_send_nothing_however_often(wor
     assert [event.detail["version"] for event in world.events("identical_to_version")] == [1, 2]
     assert world.row(again_).finding == world.row(FIRST).finding
     assert world.read(world.objects(again_)["SR"]) == world.read(world.objects(FIRST)["SR"])
-    changed, third = rescore(world, shifted(workshop), again_)
+    changed, third = rescore(world, again.shifted(workshop), again_)
     assert len(third.delivery_ids) == 3
-    _, fourth = rescore(world, shifted(workshop), changed)
+    _, fourth = rescore(world, again.shifted(workshop), changed)
     assert fourth.delivery_ids == ()
 
 
 def test_the_software_that_measured_stays_named_when_another_scores(world, workshop):
-    newer = replace(shifted(workshop), software="myoscreen 99")
+    newer = replace(again.shifted(workshop), software="myoscreen 99")
     ordered, _ = rescore(world, newer)
     found = world.row(ordered).finding
     assert (found["software"], found["measured_by"]) == ("myoscreen 99", workshop.software)
-    ordered, _ = rescore(world, replace(shifted(workshop, 1.5), software="myoscreen 100"), ordered)
+    ordered, _ = rescore(world, replace(again.shifted(workshop, 1.5), software="myoscreen 100"), ordered)
     found = world.row(ordered).finding
     assert (found["software"], found["measured_by"]) == ("myoscreen 100", workshop.software)
     back, _ = rescore(world, workshop, ordered)
@@ -164,16 +148,16 @@ def test_the_software_that_measured_stays_named_when_another_scores(world, works
 def test_it_is_refused_with_its_reason_where_it_cannot_be(world, workshop):
     def code(analysis_id=FIRST):
         with pytest.raises(InvalidRequest) as told:
-            order(world, analysis_id)
+            world.order_rescore(analysis_id)
         return told.value.reason.code
 
-    assert order(world, 99) is None
+    assert world.order_rescore(99) is None
     kept = world.home / world.row(FIRST).result_path / KEPT_NAME
     content = kept.read_bytes()
     kept.unlink()
     assert code() == "nothing_kept"
     kept.write_bytes(content)
-    order(world)
+    world.order_rescore(FIRST)
     assert code() == "already_waiting"
     with world.sessions.begin() as db:
         withdraw(db, FIRST, reason="wrong_drawing", actor="otto", now=world.now)
@@ -185,14 +169,14 @@ def test_results_that_were_taken_away_are_refused(world):
     later = world.now + timedelta(days=400)
     retention.purge(world.sessions, world.home, retention.Terms.in_days(results=30), now=later)
     with pytest.raises(InvalidRequest) as told:
-        order(world)
+        world.order_rescore(FIRST)
     assert told.value.reason.code == "results_purged"
 
 
 @pytest.mark.parametrize("harm", ["segmentation", "kept", "finding"])
 def test_what_is_damaged_sets_the_new_version_aside_and_leaves_the_old_one_current(world, workshop, harm):
     folder = world.home / world.row(FIRST).result_path
-    ordered = order(world)
+    ordered = world.order_rescore(FIRST)
     if harm == "finding":
         with world.sessions.begin() as db:
             row = db.get(Analysis, FIRST)
@@ -200,7 +184,7 @@ def test_what_is_damaged_sets_the_new_version_aside_and_leaves_the_old_one_curre
     else:
         path = folder / {"segmentation": "seg.dcm", "kept": KEPT_NAME}[harm]
         path.write_bytes(path.read_bytes()[:-7] + b"damaged")
-    assert world.run(ordered, again.blind(shifted(workshop))) is None
+    assert world.run(ordered, again.blind(again.shifted(workshop))) is None
     assert world.states() == ["measured", "failed"]
     expected = {
         "segmentation": "output_changed",
@@ -220,10 +204,10 @@ def test_a_look_beforehand_tells_what_would_change_and_writes_nothing(world, wor
         return look(world.sessions, FIRST, scale, home=world.home)
 
     assert (at(workshop).outcome, at(workshop).changes) == ("same", ())
-    seen = at(shifted(workshop))
+    seen = at(again.shifted(workshop))
     assert (seen.version, seen.outcome, seen.changes[0]) == (1, "changes", "imat_fraction")
     assert len(world.all_of(Analysis)) == 1
-    order(world)
+    world.order_rescore(FIRST)
     assert at(workshop).outcome == "already_waiting"
 
 
@@ -240,7 +224,7 @@ def test_on_either_database_the_worker_does_it(sessions, tmp_path, workshop):
     first = world.receive(tmp_path / "in")
     world.run(first, workshop)
     world.deliver_all()
-    ordered, published = rescore(world, shifted(workshop), first)
+    ordered, published = rescore(world, again.shifted(workshop), first)
     assert (published.state, len(published.delivery_ids)) == ("measured", 3)
-    _, same = rescore(world, shifted(workshop), ordered)
+    _, same = rescore(world, again.shifted(workshop), ordered)
     assert same.delivery_ids == ()

@@ -31,6 +31,7 @@ class World:
         self.spool = Spool(home / "spool")
         self.peer = fake_peer()
         self.patch = monkeypatch
+        self.after_review = False
         self.use(stand_in.analyse)
 
     def use(self, analysis):
@@ -48,7 +49,7 @@ class World:
         bench = run.Bench(
             home=self.home,
             spool=self.spool,
-            destinations=[self.peer.destination()],
+            destinations=[replace(self.peer.destination(), after_review=self.after_review)],
             terms=run.Terms(max_attempts=2, retry_after=timedelta(seconds=5), beat_seconds=60),
             owner=owner,
             clock=lambda: self.now,

@@ -1,8 +1,10 @@
 """A scan in several stations is one result, in which every place counts once."""
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pydicom
@@ -24,9 +26,9 @@ def workshop():
     return recipe_from(load())()
 
 
-def analyse(folder, out, workshop):
+def analyse(folder, out, workshop, **how):
     """Everything below a folder; the outcomes, and the finding of the first result."""
-    outcomes = batch.analyse_paths([folder], out, lambda: workshop)
+    outcomes = batch.analyse_paths([folder], out, lambda: workshop, **how)
     return outcomes, json.loads((out / "finding.json").read_text("utf-8"))
 
 
@@ -150,17 +152,42 @@ def without_body(*numbers):
     return change
 
 
-def test_a_station_without_a_back_is_left_out_and_named(workshop, whole, measured, tmp_path):
+@pytest.fixture(scope="module")
+def partly(tmp_path_factory, workshop, whole):
+    """The third of three stations shows no back; its folder and the finding."""
+    folder = tmp_path_factory.mktemp("partly")
     shape = {"stations": STATIONS, "slices": SLICES, "overlap": OVERLAP}
-    write_stations(tmp_path / "in", whole, **shape, change=without_body(2))
-    found = analyse(tmp_path / "in", tmp_path / "out", workshop)[1]
+    write_stations(folder / "in", whole, **shape, change=without_body(2))
+    return folder, analyse(folder / "in", folder / "out", workshop)[1]
+
+
+def test_a_station_without_a_back_is_left_out_and_named(partly):
+    folder, found = partly
     assert found["status"] == "measured"
     assert [item["counted_slices"] for item in found["series"]["stations"]] == [7, 7, 0]
     assert "both_sides_found" in found["series"]["stations"][2]["left_out"]
     assert found["series"]["slices"] == 14
     checks = {check["check"]: check for check in found["quality"]}
     assert not checks["stations"]["passed"]
-    assert not (tmp_path / "out" / "seg-3.dcm").exists()
+    assert not (folder / "out" / "seg-3.dcm").exists()
+
+
+def test_what_left_out_a_station_is_done_and_measured_again_only_when_an_image_came(
+    partly, workshop, tmp_path
+):
+    """The image that comes lies in the station that does not count."""
+    folder, found = partly
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    image = sorted((tmp_path / "in").glob("*-3/*.dcm"))[-1]
+    looked = Looked(workshop.segmenter)
+    analyse_again = partial(analyse, tmp_path / "in", tmp_path / "out", replace(workshop, segmenter=looked))
+    assert analyse_again(resume=True)[1] == found
+    assert looked.stations == 0
+    image.unlink()
+    again = analyse_again(resume=True)[1]
+    assert looked.stations == STATIONS
+    assert [item["slices"] for item in again["series"]["stations"]] == [SLICES, SLICES, SLICES - 1]
+    assert again["series"]["slices"] == found["series"]["slices"]
 
 
 def test_nothing_is_measured_where_a_station_between_others_is_missing(workshop, whole, tmp_path):
@@ -169,3 +196,61 @@ def test_nothing_is_measured_where_a_station_between_others_is_missing(workshop,
     found = analyse(tmp_path / "in", tmp_path / "out", workshop)[1]
     assert (found["status"], found["reasons"][0]["code"]) == ("not_assessable", "station_missing_between")
     assert found["measures"] is None
+
+
+def numbers_in(path):
+    """Unit of each number in a report."""
+
+    def walk(item):
+        for child in item.get("ContentSequence", ()):
+            yield child
+            yield from walk(child)
+
+    return Counter(
+        item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue
+        for item in walk(pydicom.dcmread(path))
+        if item.ValueType == "NUM" and item.get("MeasuredValueSequence")
+    )
+
+
+@pytest.mark.parametrize(("without", "segments"), [((1,), 4), ((), 0)])
+def test_what_is_left_of_stations_and_is_a_block_has_no_volume_in_its_report(
+    workshop, tmp_path, without, segments
+):
+    """Five slices of 6 mm are too short for a volume, and so are both stations where a volume needs more."""
+    body_ = body(slices_of(2, 5, 1))
+    write_stations(tmp_path / "in", body_, stations=2, slices=5, overlap=1, change=without_body(*without))
+    card = workshop.card
+    longer = replace(card.intended_use, min_coverage_mm=35.0 if without else 60.0)
+    short = replace(workshop, segmenter=Cut(workshop.segmenter, replace(card, intended_use=longer)))
+    found = analyse(tmp_path / "in", tmp_path / "out", short)[1]
+    assert (found["status"], found["series"]["block"]) == ("measured", {"number": None, "of": None})
+    assert found["measures"]["total"]["compartment_ml"] is None
+    units = numbers_in(tmp_path / "out" / "sr.dcm")
+    assert not {"mL", "mL/m2"} & set(units)
+    # Mean area of each segment, then of each side and of both: compartment and lean.
+    assert units["cm2"] == segments + 6
+
+
+class Cut:
+    """The shipped network under another card."""
+
+    def __init__(self, segmenter, card):
+        self._segmenter, self.card = segmenter, card
+
+    def __getattr__(self, name):
+        return getattr(self._segmenter, name)
+
+
+class Looked:
+    """A network that counts what it looks at."""
+
+    def __init__(self, segmenter):
+        self._segmenter, self.stations = segmenter, 0
+
+    def segment(self, volume):
+        self.stations += 1
+        return self._segmenter.segment(volume)
+
+    def __getattr__(self, name):
+        return getattr(self._segmenter, name)

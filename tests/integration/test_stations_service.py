@@ -5,18 +5,15 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
 import pytest
 from sqlalchemy import func, select
 
 from service.cli.workshops import recipe_from
-from service.core.compartment import Compartment
 from service.core.status import SENT, AnalysisState
 from service.db.session import reading
 from service.db.tables import Analysis, Delivery, Output
 from service.dicom.scu import Address
 from service.dicom.spool import Spool
-from service.inference.segmenter import Segmentation
 from service.pipeline import attempt, close, run
 from service.pipeline.close import Closing, Holes
 from service.pipeline.deliver import Destination
@@ -25,7 +22,7 @@ from tests.make import stand_in
 from tests.make.received import NOW, take_in
 from tests.make.sending import Sender
 from tests.make.series import mr_series
-from tests.make.stations import LEFT, RIGHT, body, slices_of, write_stations
+from tests.make.stations import LEFT, RIGHT, Truthful, body, slices_of, write_stations
 
 QUIET, CAP = timedelta(seconds=60), timedelta(minutes=30)
 
@@ -46,6 +43,20 @@ class World:
             positions=tuple(4.0 * index for index in range(first, first + slices)),
             origin=(-10.0, -20.0, height),
             first_number=first + 1,
+        )
+
+    def dixon(self, number, part, *, station):
+        """The water or fat image of one station, in a series of its own."""
+        return mr_series(
+            self.folder / str(number),
+            series=number,
+            positions=tuple(4.0 * index for index in range(8)),
+            origin=(-10.0, -20.0, -30.0 + 24.0 * station),
+            changes={
+                "ImageType": ["DERIVED", "PRIMARY", "DIXON", part],
+                "AcquisitionDate": "20240229",
+                "AcquisitionTime": f"10150{station}",
+            },
         )
 
     def receive(self, paths):
@@ -154,24 +165,29 @@ def test_after_the_hard_cap_the_stations_that_are_there_are_measured(world):
     assert world.analyses() == [(1, "ready", one(1))]
 
 
-class Truthful:
-    """A network that knows the drawn body: muscle is what has muscle's or its fat's place in it."""
+def test_stations_of_a_dixon_scan_are_all_measured(world, monkeypatch):
+    """Two stations of two images each, in four series: what is measured is what was made ready."""
+    seen = []
 
-    provider, precision = "CPUExecutionProvider", "fp32"
+    def analyse(inputs, *rest, **named):
+        seen.append([(role.value, int(stack.facts.series_uid[-1])) for role, stack in inputs.stacks])
+        seen.append(inputs.evidence)
+        return stand_in.analyse(inputs, *rest, **named)
 
-    def __init__(self, whole, card):
-        self.card = card
-        self._labels = whole.labels
-        self._middle = (len(whole.labels) - 1) / 2 * whole.spacing_mm[0]
-        self._step = whole.spacing_mm[0]
-
-    def segment(self, volume):
-        heights = volume.grid.origins_mm[:, 2] + self._middle
-        labels = self._labels[np.rint(heights / self._step).astype(int)]
-        drawn = np.zeros(labels.shape, np.uint8)
-        drawn[np.isin(labels, (1, 3))] = Compartment.LEFT
-        drawn[np.isin(labels, (2, 4))] = Compartment.RIGHT
-        return Segmentation(compartment=drawn, plain=drawn, mirrored=None)
+    monkeypatch.setattr(attempt, "analyse_inputs", analyse)
+    for number, part in ((1, "WATER"), (2, "FAT"), (3, "WATER"), (4, "FAT")):
+        world.receive(world.dixon(number, part, station=1 if number < 3 else 2))
+    (made,) = world.sweep()
+    whole = [("water", 1), ("fat", 2), ("station", 3), ("station_fat", 4)]
+    assert world.analyses() == [(1, "ready", whole)]
+    with reading(world.sessions) as db:
+        digest = db.scalar(select(Analysis.input_digest))
+    world.run(made)
+    assert seen[0] == whole
+    assert "10:15:01" in seen[1]
+    assert "10:15:02" in seen[1]
+    with reading(world.sessions) as db:
+        assert db.scalar(select(Analysis.input_digest)) == digest
 
 
 def test_four_stations_of_sixty_slices_over_four_associations_are_one_result(open_door, tmp_path):

@@ -248,8 +248,22 @@ def test_another_content_type_is_refused(roomy, sender, header):
     assert (answer.status_code, answer.json()["code"]) == (415, "wrong_media_type")
 
 
-def test_a_part_that_is_no_file_fails_without_a_name(roomy, sender):
-    answer = sender.post(ROUTE, content=body_of([b"{}"], kind="application/json"))
+#: What Python's own reader of headers breaks on.
+SENSELESS = ["application/dicom\x0b", "application/dicom; a=\xd4;b*", "a/b;" + "(" * 2000]
+
+
+@pytest.mark.parametrize("kind", SENSELESS, ids=["control", "parameter", "comments"])
+def test_a_senseless_content_type_is_refused(roomy, sender, kind):
+    plain = kind.encode("latin-1").replace(b"\x0b", b"\x85")
+    answer = sender.post(ROUTE, content=body_of([b"x"]), headers={"Content-Type": plain})
+    assert (answer.status_code, answer.json()["code"]) == (415, "wrong_media_type")
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", *SENSELESS], ids=["kind", "control", "parameter", "comments"]
+)
+def test_a_part_that_is_no_file_fails_without_a_name(roomy, sender, kind):
+    answer = sender.post(ROUTE, content=body_of([b"{}"], kind=kind))
     assert answer.status_code == 409
     assert answer.json()["0008119A"]["Value"] == [{"00081197": {"vr": "US", "Value": [0xC000]}}]
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, update
 
 from service.core.status import DeliveryState, OutputKind
-from service.db import deliveries, queries
+from service.db import deliveries, queries, versions
 from service.db.session import reading
 from service.db.tables import Analysis, Delivery, Event
 from service.dicom.spool import Spool
@@ -158,7 +158,7 @@ def test_a_delivery_that_kills_its_senders_is_given_up_after_the_allowed_attempt
 def test_a_delivery_of_a_dead_sender_is_given_up_when_it_was_superseded(world, finished):
     send_and_die(world, finished)
     with world.sessions.begin() as db:
-        queries.supersede(db, [finished], now=NOW)
+        versions.supersede(db, [finished], now=NOW)
     world.let_leases_expire()
     (delivery,) = world.all_of(Delivery)
     assert (delivery.state, delivery.error_code) == (DeliveryState.DEAD, "superseded")

@@ -6,19 +6,21 @@ import socket
 import ssl
 import subprocess
 import warnings
+from datetime import UTC, datetime
 
 import pytest
 from pynetdicom import AE, evt
 from sqlalchemy import select
 
 from service import receiver
-from service.cli import doctor, errands
+from service.cli import errands, looks
 from service.db.session import reading
 from service.db.tables import AuditEntry, Instance, RejectedCaller
 from service.dicom import scu, tls
 from service.errors import ConfigurationError, PeerUnreachable
-from service.pipeline import rejections
+from service.pipeline import rejections, selftest
 from service.web import neighbours
+from service.worker import nightly
 from service.worker.main import destinations
 from tests.make import certificates
 from tests.make.running import free_port, wait_for
@@ -345,7 +347,7 @@ def test_every_door_speaks_tls_with_a_peer_that_asks_for_it(
     (destination,) = destinations(settings)
     assert [answer.status for answer in scu.store(images, destination.address)] == [0x0000] * 2
     neighbours.echo(settings.peer[0], settings)
-    assert doctor._echo(settings.peer[0], settings).startswith("answered")
+    assert looks._echo(settings.peer[0], settings).startswith("answered")
     assert scu.echo(errands._peer_address("pacs", settings)) > 0
     other = make_settings(**own, peer=[{**pacs, "tls_subject": "CN=archive", "outputs": ["SC"]}])
     with pytest.raises(PeerUnreachable):
@@ -373,3 +375,21 @@ def test_nothing_is_sent_to_another_than_the_peer(listening, own, ca, images, tm
     with pytest.raises(PeerUnreachable):
         scu.store(images, address(own, port))
     assert list((tmp_path / "received").iterdir()) == []
+
+
+def test_a_self_test_comes_by_tls_where_nothing_else_is_open(make_settings, own, tmp_path):
+    settings = make_settings(**own, tls_port=free_port(), peer=[SCANNER])
+    door = receiver.open_door(settings)
+    try:
+        # Nobody analyses here, so it comes as far as the result.
+        outcome = selftest.run(
+            door.sessions,
+            settings.home,
+            nightly.address_of(settings),
+            peers=(),
+            terms=selftest.Terms(seconds=0.0),
+            clock=lambda: datetime.now(UTC),
+        )
+        assert outcome.code == "timeout"
+    finally:
+        door.close(finish_seconds=0)

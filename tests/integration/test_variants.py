@@ -6,7 +6,7 @@ import pytest
 from service.core.inputset import InputSet
 from service.core.series import Role
 from service.core.status import OutputKind
-from service.core.variant import Variant
+from service.core.variant import SR_CLASS_UIDS, Variant
 from service.pipeline.publish import write_objects
 from tests.make.results import IDENTITY, finding, world
 
@@ -58,13 +58,14 @@ def test_each_variant_has_every_kind_once_and_no_identifier_stands_for_two(objec
     for variant in (PACKED, PLAIN, GERMAN):
         kinds = sorted(each.kind for each in objects if variant.name in each.variants)
         assert kinds == ["GSPS", "PDF", "SC", "SEG", "SR"]
-    assert len({each.sop_instance_uid for each in objects}) == len(objects) == 13
-    assert len({each.path for each in objects}) == 13
+    assert len({each.sop_instance_uid for each in objects}) == len(objects) == 12
+    assert len({each.path for each in objects}) == 12
 
 
 def test_what_several_take_alike_is_written_once(objects):
     assert of(objects, PLAIN, OutputKind.SEG) is of(objects, GERMAN, OutputKind.SEG)
     assert of(objects, PLAIN, OutputKind.GSPS) is of(objects, PACKED, OutputKind.GSPS)
+    assert of(objects, PLAIN, OutputKind.SC) is of(objects, PACKED, OutputKind.SC)
     assert of(objects, PLAIN, OutputKind.SEG) is not of(objects, PACKED, OutputKind.SEG)
     assert of(objects, PACKED, OutputKind.SEG).sop_class_uid == LABEL_MAP
 
@@ -116,3 +117,63 @@ def test_nobody_s_flags_reach_a_peer_that_wants_none(made, objects, tmp_path):
     shown = write(made, tmp_path / "out", Variant())
     assert "reference range" in text_of(of(shown, Variant(), OutputKind.SR))
     assert "reference range" not in text_of(of(objects, PLAIN, OutputKind.SR))
+
+
+@pytest.fixture(scope="module")
+def in_classes(made, tmp_path_factory):
+    """One set in each class of report, as for a peer that may refuse the first."""
+    return write(made, tmp_path_factory.mktemp("classes") / "out", PLAIN, *PLAIN.fallbacks)
+
+
+def test_the_set_of_each_class_cites_its_own_report_and_shares_what_no_class_shapes(in_classes):
+    assert len(in_classes) == 2 + 3 * 2
+    for variant in (PLAIN, *PLAIN.fallbacks):
+        report = of(in_classes, variant, OutputKind.SR)
+        assert report.sop_class_uid == SR_CLASS_UIDS[variant.sr_class]
+        (source,) = pydicom.dcmread(of(in_classes, variant, OutputKind.PDF).path).SourceInstanceSequence
+        assert source.ReferencedSOPInstanceUID == report.sop_instance_uid
+        assert source.ReferencedSOPClassUID == report.sop_class_uid
+    for kind in (OutputKind.SEG, OutputKind.SC):
+        (shared,) = [each for each in in_classes if each.kind is kind]
+        assert shared.variants == tuple(each.name for each in (PLAIN, *PLAIN.fallbacks))
+
+
+@pytest.mark.parametrize("variant", PLAIN.fallbacks, ids=lambda variant: variant.sr_class)
+def test_a_report_beside_others_has_the_bytes_that_it_would_have_alone(made, in_classes, tmp_path, variant):
+    alone = write(made, tmp_path / "alone", variant)
+    assert of(alone, variant, OutputKind.SR).sha256 == of(in_classes, variant, OutputKind.SR).sha256
+    assert of(alone, variant, OutputKind.PDF).sha256 == of(in_classes, variant, OutputKind.PDF).sha256
+
+
+@pytest.mark.parametrize("form", ["volumetric", "planar"])
+def test_what_is_said_is_allowed_in_the_plainest_class(made, tmp_path, form):
+    """PS3.3 A.35.2: Enhanced SR has neither SCOORD3D nor anything by reference."""
+    written = write(made, tmp_path / "out", Variant(sr_form=form))
+    report = pydicom.dcmread(of(written, Variant(sr_form=form), OutputKind.SR).path)
+    types = set()
+
+    def look(item):
+        types.add(str(item.get("ValueType")))
+        assert "ReferencedContentItemIdentifier" not in item
+        for child in item.get("ContentSequence", ()):
+            look(child)
+
+    look(report)
+    assert types <= {"CONTAINER", "CODE", "TEXT", "NUM", "IMAGE", "UIDREF", "SCOORD"}
+    assert ("SCOORD" in types) == (form == "planar")
+
+
+def test_each_edition_names_the_predecessor_of_its_own_class(made, tmp_path):
+    comprehensive = PLAIN.without(["comprehensive3d"])
+    older = {PLAIN.name: "1.2.3.4.5", comprehensive.name: "1.2.3.4.6"}
+    written = write(made, tmp_path / "out", PLAIN, *PLAIN.fallbacks, older=older)
+    named = {}
+    for variant in (PLAIN, *PLAIN.fallbacks):
+        report = pydicom.dcmread(of(written, variant, OutputKind.SR).path)
+        for study in report.get("PredecessorDocumentsSequence", ()):
+            item = study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+            named[variant.sr_class] = (item.ReferencedSOPInstanceUID, item.ReferencedSOPClassUID)
+    assert named == {
+        "comprehensive3d": ("1.2.3.4.5", SR_CLASS_UIDS["comprehensive3d"]),
+        "comprehensive": ("1.2.3.4.6", SR_CLASS_UIDS["comprehensive"]),
+    }

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 
 from service.core.circuit import DEFAULT_TERMS
 from service.core.status import AnalysisState, DeliveryState
-from service.db import circuits
+from service.db import circuits, commitments_in
 from service.db.tables import Analysis, Delivery, Output
 from service.errors import Reason
 from service.web.auth import Needs
@@ -365,6 +365,17 @@ def test_a_rerun_with_the_same_objects_counts_as_delivered(world):
     assert {item["analysis_id"] for item in shown} == {world.ids.superseded}
 
 
+def test_questions_about_storage_commitment_are_counted_by_state(world):
+    its = {"peer": "scanner", "transaction_uid": "1.2.3", "objects": {"1.2": "1.3"}, "now": world.now}
+    with world.sessions.begin() as session:
+        first = commitments_in.ask(session, digest="a", **its)
+        commitments_in.ask(session, digest="b", **its)
+        commitments_in.note_answered(session, first, committed=1, failed=0, now=world.now)
+    client = world.program("viewer")
+    assert client.get("/api/v1/status").json()["commitments"] == {"answered": 1, "open": 1}
+    assert 'myoscreen_commitments{state="open"} 1.0' in client.get("/metrics").text
+
+
 def test_the_audit_record_can_be_filtered_and_its_reading_is_recorded(world):
     world.program("viewer").get(f"/api/v1/analyses/{world.ids.flagged}")
     client = world.program("auditor")
@@ -397,6 +408,8 @@ def test_openapi_describes_every_route_of_the_contract(world):
         "/readyz",
         "/metrics",
         "/api/v1/status",
+        "/api/v1/funnel",
+        "/api/v1/funnel/studies",
         "/api/v1/analyses",
         "/api/v1/analyses/{analysis_id}",
         "/api/v1/analyses/{analysis_id}/events",
@@ -408,6 +421,10 @@ def test_openapi_describes_every_route_of_the_contract(world):
         "/api/v1/analyses/{analysis_id}/rerun",
         "/api/v1/analyses/{analysis_id}/rescore",
         "/api/v1/analyses/{analysis_id}/withdraw",
+        "/api/v1/analyses/{analysis_id}/reviews",
+        "/api/v1/analyses/{analysis_id}/flags",
+        "/api/v1/reviews",
+        "/api/v1/worklist",
         "/api/v1/holds",
         "/api/v1/rules",
         "/api/v1/opt-outs",

@@ -57,6 +57,20 @@ def test_an_operator_reissues_images_that_came_again_under_another_identity(worl
     assert (again.status_code, again.json()["code"]) == (409, "no_identity_change")
 
 
+def test_images_of_an_opted_out_patient_are_not_reissued_under_another_identity(world):
+    """The list would not know them any more."""
+    page = f"/analyses/{world.ids.flagged}"
+    set_aside(world, images_of(world, world.ids.flagged), "identity", patient_id="MERGED")
+    program = world.program("operator")
+    with reading(world.sessions) as db:
+        patient = db.get_one(Analysis, world.ids.flagged).study.patient_id
+    assert program.post("/api/v1/opt-outs", json={"patient_id": patient}).json() == {"changed": True}
+    refused = program.post(f"/api/v1{page}/reissue")
+    assert (refused.status_code, refused.json()["code"]) == (409, "opted_out")
+    program.post("/api/v1/opt-outs/remove", json={"patient_id": patient})
+    assert program.post(f"/api/v1{page}/reissue").status_code == 202
+
+
 def test_a_viewer_may_not_reissue_and_the_interface_says_what_does_not_exist(world):
     page = f"/analyses/{world.ids.flagged}"
     set_aside(world, images_of(world, world.ids.flagged), "identity", patient_id="MERGED")

@@ -24,6 +24,7 @@ PAGES = [
     "/analyses/{failed}",
     "/compare/{superseded}/{flagged}",
     "/compare/{superseded}/{superseded}",
+    "/funnel",
     "/status",
     "/audit",
     "/account",
@@ -345,6 +346,26 @@ def test_a_peer_that_cannot_be_reached_is_shown_with_a_button_to_try_now(world):
     page = browser.get(answer.headers["location"].split("#")[0]).text
     assert "is sent again" in page
     assert "/peers/pacs/retry" not in page
+
+
+def test_what_a_peer_refused_is_told_in_words_and_offered_again_by_a_person(world):
+    browser = world.browser("otto")
+    assert "Offer again" not in browser.get("/status").text
+    with world.sessions.begin() as session:
+        # The label map is not in the settings of this peer, so it is no longer of interest.
+        circuits.note_refused(session, "pacs", ["labelmap", "comprehensive3d"], now=world.now)
+    page = browser.get("/status").text
+    assert "Does not take Comprehensive 3D SR: gets every set with the report in an older class." in page
+    assert "label map" not in page
+    assert "Offer again" not in world.browser("vera").get("/status").text
+    shown = next(
+        peer
+        for peer in world.program("viewer").get("/api/v1/peers").json()["items"]
+        if peer["name"] == "pacs"
+    )
+    assert (shown["sr_class"], shown["refused"]) == ("comprehensive3d", ["comprehensive3d"])
+    browser.post("/peers/pacs/reset", data={"csrf_token": form_token(page)})
+    assert "Does not take" not in browser.get("/status").text
 
 
 def test_refused_access_is_recorded(world):

@@ -14,6 +14,8 @@ import pytest
 
 from service.db import people
 from service.db.session import make_sessions, upgrade
+from service.db.tables import Analysis
+from service.pipeline.keepsake import KEPT_NAME
 from tests.make import ledger
 from tests.make.web import PASSWORD
 
@@ -39,6 +41,8 @@ def server(tmp_path_factory):
     with sessions.begin() as session:
         people.add_user(session, name="anna", role="admin", now=ledger.NOW, actor="test")
         people.set_password(session, name="anna", password=PASSWORD, now=ledger.NOW, actor="test")
+        folder = session.get_one(Analysis, ids.flagged).result_path
+        (home / folder / KEPT_NAME).write_bytes(b"kept")
     sessions.kw["bind"].dispose()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -106,6 +110,27 @@ def test_a_reader_walks_the_pages_with_and_without_scripts(server, chromium, scr
     assert troubles == []
     page.click("text=Log out")
     page.wait_for_url(f"{base}/login")
+    context.close()
+
+
+def test_a_person_without_scripts_has_a_result_scored_again(server, chromium):
+    base, ids, _ = server
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{base}/analyses/{ids.flagged}")
+    page.fill("#name", "anna")
+    page.fill("#password", PASSWORD)
+    page.click("button.main")
+    page.click("text=Score again")
+    assert page.url.endswith("?notice=rescore_ordered")
+    assert "version 3" in page.inner_text("h1")
+    shown = page.inner_text("main")
+    assert "New scores of the stored measures are in the queue" in shown
+    assert "Ordered to be scored again from the measures of version 2" in shown
+    page.goto(f"{base}/analyses/{ids.flagged}")
+    assert page.locator("button", has_text="Score again").is_disabled()
+    page.click("text=version 3")
+    assert "Ordered to be scored again" in page.inner_text("main")
     context.close()
 
 

@@ -19,14 +19,16 @@ from service.db import (
     cohort,
     deliveries,
     ledger,
+    listing,
     orders,
-    overview,
     priors,
     queries,
     retention,
+    versions,
     views,
     withdrawals,
 )
+from service.db.funnel import funnel
 from service.db.session import downgrade, reading, upgrade
 from service.db.tables import Analysis, AuditEntry, Delivery, Event, Output, Series, Study
 from service.errors import InvalidRequest
@@ -117,7 +119,7 @@ def orders_of(db, now):
     series = db.execute(select(Analysis.id)).scalars().first()
     assert series is None
     row = db.execute(select(Study.id, Series.id).join(Series)).one()
-    (made,) = queries.make_ready(
+    (made,) = versions.make_ready(
         db, study_id=row[0], series_ids=[row[1]], sets=[set_input(row[1], 0, "d1")], now=now
     )
     return made
@@ -200,14 +202,14 @@ def test_each_peer_is_told_in_its_form_by_report_and_rejection_note(site):
 
 def test_a_withdrawn_result_counts_for_nothing_any_more(site):
     made = site.publish(peers={})
-    flagged = views.AnalysisQuery(flag=views.ANY_RAISED)
+    flagged = listing.AnalysisQuery(flag=listing.ANY_RAISED)
 
     def counted():
         with reading(site.sessions) as db:
             return (
-                len(views.list_analyses(db, flagged, before_id=None, limit=9).items),
-                overview.funnel(db).measured,
-                overview.funnel(db).flagged,
+                len(listing.list_analyses(db, flagged, before_id=None, limit=9).items),
+                funnel(db).measured,
+                funnel(db).flagged,
                 len(list(cohort.reference_people(db, "imat_fraction", definition=None, without=()))),
             )
 
@@ -215,7 +217,7 @@ def test_a_withdrawn_result_counts_for_nothing_any_more(site):
     site.withdraw(made)
     assert counted() == (0, 0, 0, 0)
     with reading(site.sessions) as db:
-        assert overview.funnel(db).eligible == 1
+        assert funnel(db).eligible == 1
         detail = views.analysis_detail(db, made)
     assert (detail.state, detail.withdrawal.reason, detail.withdrawal.actor) == (
         "measured", "wrong_drawing", "otto"
@@ -327,7 +329,7 @@ def test_a_later_version_makes_new_objects_and_names_what_took_the_report_s_plac
         again = orders.order_rerun(db, made, now=small.now)
         claim = queries.claim_analysis(db, again, owner="x", now=small.now)
         assert claim.object_time == small.now != NOW
-        (earlier,) = queries.earlier_results(db, claim)
+        (earlier,) = versions.earlier_results(db, claim)
         assert earlier.withdrawn
         told = {(kind, variant): uid for kind, variant, uid in small.told_by(made)}
         reports = earlier.report_uids
@@ -336,7 +338,7 @@ def test_a_later_version_makes_new_objects_and_names_what_took_the_report_s_plac
         assert not earlier.object_uids & set(told.values())
         # The newer result does not keep the peers from being told.
         queries.save_finding(db, claim, measured_result(), now=small.now)
-        queries.supersede(db, [made], now=small.now)
+        versions.supersede(db, [made], now=small.now)
         deliveries.drop_unsent(db, [made], now=small.now)
     with peer.listening(classes=(*ALL_CLASSES, KOS_CLASS)):
         assert small.send(made, peer.destination()).sent == 2
@@ -401,7 +403,7 @@ def test_change_over_time_passes_over_a_withdrawn_result(small):
         person = replace(facts.study, birth_date="19700101", sex="F", study_date="20260101")
         ledger.record_instance(db, replace(facts, study=person), now=NOW)
         later = db.scalar(select(Series).where(Series.series_uid == "1.2.3.2.1"))
-        (second,) = queries.make_ready(
+        (second,) = versions.make_ready(
             db, study_id=later.study_id, series_ids=[later.id], sets=[set_input(later.id, 0, "d2")], now=NOW
         )
         assert len(priors.earlier_findings(db, second)) == 1

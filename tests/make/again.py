@@ -1,7 +1,7 @@
 """A worker's world with the shipped network and real objects, for what is done again with a result."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 from service.cli.workshops import recipe_from
+from service.core.norms import NormTable
 from service.core.status import OutputKind
 from service.db.session import Sessions, reading
 from service.db.tables import Analysis, Delivery, Event, Output
@@ -20,6 +21,7 @@ from service.pipeline import attempt, close, run
 from service.pipeline.analyse import Workshop
 from service.pipeline.close import Closing
 from service.pipeline.job import Job, Outcome
+from service.pipeline.rescoring import order_rescore
 from service.settings import load
 from tests.make.peers import fake_peer
 from tests.make.received import NOW, take_in
@@ -54,6 +56,17 @@ def blind(made: Workshop, **changes: Any) -> Workshop:
     return replace(made, segmenter=segmenter, **changes)
 
 
+def shifted(made: Workshop, factor: float = 1.3) -> Workshop:
+    """The same with the fat table's median raised."""
+
+    def other(table: NormTable) -> NormTable:
+        knots = {sex: tuple(replace(k, m=k.m * factor) for k in of) for sex, of in table.knots.items()}
+        return replace(table, version="9", sha256="f" * 64, knots=knots)
+
+    norms = [other(table) if table.measure == "imat_fraction" else table for table in made.norms]
+    return replace(made, norms=tuple(norms))
+
+
 class World:
     """One installation, whose clock the test moves."""
 
@@ -64,7 +77,11 @@ class World:
 
     def receive(self, folder: Path, **changes: Any) -> int:
         """Take in one phantom; its analysis, which waits."""
-        take_in(self.sessions, self.spool, write_phantom(folder, **{**SHAPE, **changes}), now=self.now)
+        return self.take_in(write_phantom(folder, **{**SHAPE, **changes}))
+
+    def take_in(self, images: Sequence[Path]) -> int:
+        """Take in the images of one analysis, which waits."""
+        take_in(self.sessions, self.spool, images, now=self.now)
         self.now += QUIET
         closing = Closing(quiet=QUIET, hard_cap=timedelta(minutes=30))
         (made,) = close.close_series(self.sessions, self.spool, now=self.now, closing=closing)
@@ -87,6 +104,10 @@ class World:
             clock=lambda: self.now,
         )
         return run.run(self.sessions, analysis_id, perform, bench)
+
+    def order_rescore(self, analysis_id: int) -> int | None:
+        """Order new scores, as a page, a program or the command does."""
+        return order_rescore(self.sessions, analysis_id, home=self.home, now=self.now)
 
     def all_of(self, table: Any) -> list[Any]:
         with reading(self.sessions) as db:

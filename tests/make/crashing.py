@@ -71,7 +71,7 @@ POINTS = (
     Point(3, "receive", "service.db.ledger:record_instances", "after"),
     Point(3, "receive", "service.pipeline.intake:Recorder.record", "after"),
     Point(4, "work", "service.pipeline.sweep:close_series", "before"),
-    Point(4, "work", "service.db.queries:make_ready", "gave"),
+    Point(4, "work", "service.db.versions:make_ready", "gave"),
     Point(4, "work", "service.pipeline.sweep:close_series", "gave"),
     Point(5, "work", "service.db.queries:claim_analysis", "gave"),
     Point(5, "work", "service.pipeline.run:_job", "before"),

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from service import files
 from service.core.circuit import CircuitTerms
 from service.core.status import OutputKind
-from service.db import circuits, confirmations, deliveries, ledger, queries
+from service.db import circuits, confirmations, deliveries, ledger, queries, versions
 from service.db.session import Sessions, make_sessions, reading, upgrade
 from service.db.tables import AuditEntry, Delivery, Event, Series
 from service.dicom import scu
@@ -58,7 +58,7 @@ class Outbox:
         with self.sessions.begin() as session:
             ledger.record_instance(session, instance(study=number), now=NOW)
             series = session.execute(select(Series.id, Series.study_id).where(Series.series_uid == uid)).one()
-            (made,) = queries.make_ready(
+            (made,) = versions.make_ready(
                 session,
                 study_id=series.study_id,
                 series_ids=[series.id],

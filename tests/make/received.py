@@ -10,7 +10,7 @@ import pydicom
 from sqlalchemy import select
 
 from service.core.status import AnalysisState
-from service.db import ledger, queries
+from service.db import ledger, queries, versions
 from service.db.ledger import InstanceFacts, StudyFacts
 from service.db.session import Sessions
 from service.db.tables import Series
@@ -44,9 +44,9 @@ def instance(
     return InstanceFacts(**{**values, **changes})
 
 
-def set_input(series_id: int, stack: int, digest: str) -> queries.SetInput:
+def set_input(series_id: int, stack: int, digest: str) -> versions.SetInput:
     """One stack alone."""
-    return queries.SetInput(stacks=(queries.StackInput(series_id=series_id, stack=stack),), digest=digest)
+    return versions.SetInput(stacks=(versions.StackInput(series_id=series_id, stack=stack),), digest=digest)
 
 
 def ready_analysis(sessions: Sessions, *, digest: str = "d1", now: datetime = NOW) -> int:
@@ -54,7 +54,7 @@ def ready_analysis(sessions: Sessions, *, digest: str = "d1", now: datetime = NO
     with sessions.begin() as session:
         ledger.record_instance(session, instance(), now=now)
         series = session.execute(select(Series.id, Series.study_id)).one()
-        (made,) = queries.make_ready(
+        (made,) = versions.make_ready(
             session,
             study_id=series.study_id,
             series_ids=[series.id],

@@ -23,17 +23,19 @@ from service.core.finding import (
     SideMeasures,
 )
 from service.core.mask import Label, Mask
+from service.core.variant import SrClass
 from service.core.volume import Grid, Volume
 from service.dicom.capture import write_capture
 from service.dicom.groups import Segmented
 from service.dicom.gsps import write_gsps
-from service.dicom.identity import ObjectIdentity, Written
+from service.dicom.identity import ObjectIdentity, Reference, Written
 from service.dicom.pdf import write_pdf
 from service.dicom.phantom import paraspinal_phantom
 from service.dicom.rejection import write_rejection_note, write_withdrawal_sr
 from service.dicom.seg import write_seg
 from service.dicom.series import Stack, read_volume, scan
-from service.dicom.sr import write_sr
+from service.dicom.sr import Edition
+from service.dicom.sr import write_sr as write_editions
 from service.dicom.synthesis import write_phantom
 from service.errors import Reason
 from service.pictures.content import Banner
@@ -290,6 +292,21 @@ def _profile(mask: Mask) -> tuple[ProfilePoint, ...]:
         )
         for index, offset in enumerate(mask.grid.offsets_mm)
     )
+
+
+def write_sr(
+    stack: Stack,
+    told: Finding,
+    *,
+    path: Path,
+    sr_class: SrClass = "comprehensive3d",
+    predecessor: Reference | None = None,
+    **how: Any,
+) -> Written:
+    """A report in one class."""
+    edition = Edition(sr_class=sr_class, path=path, predecessor=predecessor)
+    (written,) = write_editions(stack, told, editions=[edition], **how)
+    return written
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,7 +48,8 @@ class Sender:
     def _try(self, paths: list[Path]) -> list[Path]:
         """What is left of these after one association."""
         application = AE(ae_title="SENDER")
-        application.dimse_timeout = 20
+        # How long an answer is waited for, also where the receiver was killed before it gave one.
+        application.dimse_timeout = 5
         # Also how long the end of a broken association is waited for.
         application.acse_timeout = application.network_timeout = 3
         datasets = [pydicom.dcmread(path) for path in paths]

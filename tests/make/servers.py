@@ -218,7 +218,10 @@ class Orthanc:
 
     def post(self, path: str, body: Any) -> Any:
         """POST JSON (or plain text) to its REST interface."""
-        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        return self.post_bytes(path, body.encode() if isinstance(body, str) else json.dumps(body).encode())
+
+    def post_bytes(self, path: str, data: bytes) -> Any:
+        """POST a file, for example, to its REST interface."""
         request = urllib.request.Request(self.url + path, data=data, method="POST")
         with urllib.request.urlopen(request, timeout=60) as answer:
             text = answer.read()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from service.core.compartment import Compartment
 from service.core.volume import Volume
 from service.dicom.phantom import Phantom, PhantomLabel, paraspinal_phantom
 from service.dicom.synthesis import (
@@ -16,6 +17,8 @@ from service.dicom.synthesis import (
     axial_grid,
     write_mr_series,
 )
+from service.inference.card import Card
+from service.inference.segmenter import Segmentation
 
 #: Small enough for a network on a processor, large enough for muscles to be found.
 SIDE, PIXEL_MM, STEP_MM = 192, 1.6, 6.0
@@ -78,3 +81,24 @@ def write_stations(
 def slices_of(stations: int, slices: int, overlap: int) -> int:
     """Slices of the body that so many stations show."""
     return stations * slices - (stations - 1) * overlap
+
+
+class Truthful:
+    """A network that knows the drawn body: muscle is what has muscle's or its fat's place in it."""
+
+    provider, precision = "CPUExecutionProvider", "fp32"
+
+    def __init__(self, whole: Phantom, card: Card) -> None:
+        self.card = card
+        self._labels = whole.labels
+        self._middle = (len(whole.labels) - 1) / 2 * whole.spacing_mm[0]
+        self._step = whole.spacing_mm[0]
+
+    def segment(self, volume: Volume) -> Segmentation:
+        """The compartment as it was drawn."""
+        heights = volume.grid.origins_mm[:, 2] + self._middle
+        labels = self._labels[np.rint(heights / self._step).astype(int)]
+        drawn = np.zeros(labels.shape, np.uint8)
+        drawn[np.isin(labels, LEFT)] = Compartment.LEFT
+        drawn[np.isin(labels, RIGHT)] = Compartment.RIGHT
+        return Segmentation(compartment=drawn, plain=drawn, mirrored=None)

@@ -15,7 +15,7 @@ def body_of(
     parts: Sequence[bytes | Path], *, kind: str | None = "application/dicom", end: bool = True
 ) -> bytes:
     """A multipart message; without an ``end`` it breaks off behind the last part."""
-    head = b"" if kind is None else f"Content-Type: {kind}\r\n".encode()
+    head = b"" if kind is None else f"Content-Type: {kind}\r\n".encode("latin-1")
     body = b"".join(
         b"--" + BOUNDARY.encode() + b"\r\n" + head + b"\r\n" + _bytes(part) + b"\r\n" for part in parts
     )

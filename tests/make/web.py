@@ -23,7 +23,7 @@ with warnings.catch_warnings():
     from fastapi.testclient import TestClient
 
 PASSWORD = "correct horse battery"
-USERS = {"vera": "viewer", "otto": "operator", "anna": "admin", "audrey": "auditor"}
+USERS = {"vera": "viewer", "rita": "reviewer", "otto": "operator", "anna": "admin", "audrey": "auditor"}
 MODEL = ModelFacts(
     name="paraspinal",
     version="1",

@@ -2,9 +2,8 @@
 
 import pytest
 
-from service.dicom.sr import write_sr
 from tests.make.pixelmed import pixelmed
-from tests.make.results import IDENTITY, not_assessable, world, write_objects
+from tests.make.results import IDENTITY, not_assessable, world, write_objects, write_sr
 
 
 @pytest.fixture(scope="module")

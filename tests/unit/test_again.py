@@ -180,3 +180,14 @@ def test_the_kind_of_device_is_the_one_that_the_system_names(tmp_path):
     assert device_kind("CUDAExecutionProvider", **vars(where)) == "Example GPU"
     assert device_kind("CUDAExecutionProvider", cpu_info=cpu, gpus=tmp_path / "none") == "unknown"
     assert device_kind("CPUExecutionProvider", cpu_info=tmp_path / "none") != ""
+
+
+def test_two_processors_of_one_name_with_other_instructions_are_two_kinds(tmp_path):
+    def kind(line):
+        path = tmp_path / "cpuinfo"
+        path.write_text(f"model name\t: Virtual CPU\n{line}\n", "utf-8")
+        return device_kind("CPUExecutionProvider", cpu_info=path)
+
+    assert kind("flags\t\t: fpu sse avx fma avx2") == "Virtual CPU (avx fma avx2)"
+    assert kind("flags\t\t: fpu sse avx fma avx2 avx512f") == "Virtual CPU (avx fma avx2 avx512f)"
+    assert kind("Features\t: fp asimd sve") == "Virtual CPU (asimd sve)"

@@ -37,6 +37,12 @@ def test_a_peer_that_only_receives_may_not_send():
     assert admit([pacs, SCANNER]).caller is SCANNER
 
 
+def test_a_peer_that_only_asks_or_reports_is_let_in_behind_those_that_send():
+    asks = Caller(name="asks", ae_title="SCANNER", host="10.0.0.5", may_send=False, may_ask=True)
+    assert admit([asks]).caller is asks
+    assert admit([asks, SCANNER]).caller is SCANNER
+
+
 @pytest.mark.parametrize(
     ("address", "allowed"),
     [("127.0.0.1", True), ("::1", True), ("::ffff:127.0.0.1", True), ("10.0.0.5", False)],

@@ -32,17 +32,17 @@ WHOLE = chain(LINES)
 
 
 def kinds(links, heads=()):
-    return [(fault.kind, fault.number) for fault in verify(links, heads, KEY).faults]
+    return [(fault.kind, fault.number) for fault in verify(links, heads, [KEY]).faults]
 
 
 def test_a_whole_chain_has_no_fault_and_says_how_far_it_is_anchored():
-    verdict = verify(WHOLE, [head(WHOLE, 2), head(WHOLE, 4)], KEY)
+    verdict = verify(WHOLE, [head(WHOLE, 2), head(WHOLE, 4)], [KEY])
     assert verdict.faults == ()
     assert (verdict.lines, verdict.anchored, verdict.last_hash) == (6, 4, WHOLE[-1].hash)
 
 
 def test_an_empty_record_is_whole():
-    verdict = verify([], [], b"")
+    verdict = verify([], [], [])
     assert (verdict.lines, verdict.anchored, verdict.last_hash, verdict.faults) == (0, 0, GENESIS, ())
 
 
@@ -83,7 +83,7 @@ def test_a_chain_that_was_sealed_anew_no_longer_fits_its_heads():
 
 def test_a_head_of_another_key_is_forged_and_anchors_nothing():
     forged = head(WHOLE, 3, key=b"another")
-    verdict = verify(WHOLE, [forged, head(WHOLE, 2)], KEY)
+    verdict = verify(WHOLE, [forged, head(WHOLE, 2)], [KEY])
     assert verdict.faults == (Fault(kind="forged_head", number=3),)
     assert verdict.anchored == 2
 
@@ -93,5 +93,11 @@ def test_two_heads_that_disagree_about_one_line_are_told():
     assert kinds(WHOLE, [head(WHOLE, 3), head(other, 3)]) == [("other_head", 3)]
 
 
+def test_heads_of_an_earlier_key_are_true_as_long_as_it_is_known():
+    heads = [head(WHOLE, 2, key=b"earlier"), head(WHOLE, 4)]
+    assert verify(WHOLE, heads, [KEY, b"earlier"]).faults == ()
+    assert verify(WHOLE, heads, [KEY]).faults == (Fault(kind="forged_head", number=2),)
+
+
 def test_every_kind_of_fault_is_explained():
-    assert set(EXPLAINED) == {"changed", "missing", "cut", "other_head", "forged_head"}
+    assert set(EXPLAINED) == {"changed", "missing", "cut", "other_head", "forged_head", "no_head"}

@@ -3,8 +3,10 @@ import pytest
 from scipy import ndimage
 
 from service.core.compartment import Compartment, agreement, clean_compartment, fill_holes
+from service.core.language import GERMAN_WORDS
 from service.core.mask import Label, two_class_mask
-from service.core.quality import check_compartment
+from service.core.quality import check_compartment, check_identity
+from service.core.status import WITHIN_SERIES
 from tests.make.facts import grid
 
 L, R = int(Compartment.LEFT), int(Compartment.RIGHT)
@@ -115,3 +117,27 @@ def test_the_two_classes_share_the_compartment_by_side(told):
     imat = [[Label.IMAT_RIGHT] * 2 + [Label.IMAT_LEFT] * 2]
     assert mask.labels[0].tolist() == ((imat if told else lean) + lean)
     assert mask.fat_separated is told
+
+
+@pytest.mark.parametrize(
+    ("disagrees", "told"),
+    [
+        ((), None),
+        (("PatientID", "PatientSex"), "The series of the study disagree in PatientID, PatientSex."),
+        ((WITHIN_SERIES,), "The images of one series disagree about the person."),
+        (
+            ("PatientBirthDate", WITHIN_SERIES),
+            (
+                "The series of the study disagree in PatientBirthDate. "
+                "The images of one series disagree about the person."
+            ),
+        ),
+    ],
+)
+def test_images_of_several_people_are_a_note_that_names_attributes(disagrees, told):
+    details = [check.detail for check in check_identity(disagrees) if not check.passed]
+    assert details == ([] if told is None else [f"{told} Nothing was compared with earlier studies."])
+    for detail in details:
+        german = GERMAN_WORDS.reason("identity_agrees", detail)
+        assert german.endswith("Mit früheren Studien wurde nichts verglichen.")
+        assert all(keyword in german for keyword in disagrees if keyword != WITHIN_SERIES)

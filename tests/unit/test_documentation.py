@@ -11,10 +11,10 @@ from fastapi.routing import APIRoute
 
 from service.cli import build_app
 from service.core.finding import Finding
-from service.dicom import codes, scp
+from service.dicom import codes, storing
 from service.errors import ServiceError
-from service.settings import PREFIX, Peer, Settings
-from service.web import api, choosing, stow
+from service.settings import PREFIX, Notify, Peer, Settings
+from service.web import api, choosing, funnel, ordering, peering, stow
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -70,6 +70,13 @@ def test_settings_md_lists_every_key_of_a_peer_with_its_default() -> None:
         assert table[name][0] == expected, name
 
 
+def test_settings_md_lists_every_key_of_a_recipient_of_notifications_with_its_default() -> None:
+    table = rows("settings.md")
+    for name, field in Notify.model_fields.items():
+        expected = "required" if field.is_required() else as_written(field.default)
+        assert table[name][0] == expected, name
+
+
 def all_errors(error: type[ServiceError] = ServiceError) -> Iterator[type[ServiceError]]:
     yield error
     for child in error.__subclasses__():
@@ -116,7 +123,9 @@ def test_cli_md_lists_every_command_and_calls_reserved_only_what_is_not_there() 
 
 def test_rest_md_lists_every_route_of_the_interface() -> None:
     page = read(REFERENCE / "rest.md")
-    for route in (*api.router.routes, *stow.router.routes, *choosing.api_router.routes):
+    routers = [room.router for room in (api, ordering, peering, stow)]
+    routers += [room.api_router for room in (choosing, funnel)]
+    for route in (route for router in routers for route in router.routes):
         assert isinstance(route, APIRoute)
         path = re.sub(r"\{\w+_id\}", "{id}", route.path)
         for method in route.methods or ():
@@ -130,7 +139,7 @@ def test_the_conformance_page_names_every_private_code_and_every_class_that_is_k
     ]
     assert private
     assert [code.value for code in private if f"`{code.value}`" not in page] == []
-    assert [uid for uid in scp.MR_CLASSES if f"| {uid} |" not in page] == []
+    assert [uid for uid in storing.MR_CLASSES if f"| {uid} |" not in page] == []
 
 
 def page_anchors(text: str) -> set[str]:

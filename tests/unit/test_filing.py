@@ -49,13 +49,14 @@ def test_it_is_not_whole_until_the_dataset_begins():
         (b"\xff" * 140, "not_dicom"),
         (bytes(128) + b"DI  ", "not_dicom"),
         (head(MediaStorageSOPInstanceUID=None) + DATASET, "bad_header"),
+        (head(MediaStorageSOPInstanceUID="1." * 32 + "1") + DATASET, "bad_header"),
         (head()[:132] + struct.pack("<HH2sHI", 2, 1, b"OB", 0, META_BYTES), "bad_header"),
         (
             head()[:132] + struct.pack("<HH2sHI", 2, 1, b"OB", 0, META_BYTES - 200) + bytes(META_BYTES),
             "bad_header",
         ),
     ],
-    ids=["something else", "half a prefix", "nobody named", "longer than any", "no end"],
+    ids=["something else", "half a prefix", "nobody named", "no UID", "longer than any", "no end"],
 )
 def test_what_is_none_is_refused(raw, reason):
     with pytest.raises(UnreadableSeries) as error:

@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from service.dicom import gathering, series
 from service.dicom.bounded import (
@@ -72,7 +78,7 @@ def only_reason(path: Path) -> str:
     return unreadable.reason.code
 
 
-ITEMS = item() * 120_000
+ITEMS = item() * 240_000
 
 
 @pytest.mark.parametrize("undefined", [True, False])
@@ -80,6 +86,37 @@ def test_a_header_of_too_many_items_is_refused(tmp_path: Path, undefined: bool) 
     raw = encoded()
     hostile = raw.replace(PIXELS, sequence(0x52009230, ITEMS, undefined=undefined) + PIXELS, 1)
     assert only_reason(written(tmp_path / "a.dcm", hostile)) == "too_large"
+
+
+def element(tag: int, vr: bytes, value: bytes) -> bytes:
+    """An element with a short length field."""
+    return struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr, len(value)) + value
+
+
+def test_a_thousand_frames_with_a_hundred_elements_of_the_vendor_each_are_read(tmp_path: Path) -> None:
+    """As Philips writes Enhanced MR: a private sequence of undefined length in every frame."""
+    private = b"".join(element(0x20051400 + number, b"DS", b"1.234567") for number in range(100))
+
+    def frame(number: int) -> bytes:
+        place = element(0x00200032, b"DS", f"0\\0\\{4 * number}".ljust(10).encode())
+        own = sequence(0x2005140F, item(private), undefined=True)
+        return item(sequence(0x00209113, item(place), undefined=True) + own)
+
+    shared = item(
+        sequence(0x00209116, item(element(0x00200037, b"DS", b"1\\0\\0\\0\\1\\0 ")), undefined=True)
+        + sequence(0x00289110, item(element(0x00280030, b"DS", b"1\\1 ")), undefined=True)
+    )
+    groups = sequence(0x52009229, shared, undefined=True)
+    groups += sequence(0x52009230, b"".join(map(frame, range(1200))), undefined=True)
+    raw = encoded(
+        SOPClassUID=EnhancedMRImageStorage,
+        NumberOfFrames=1200,
+        ImagePositionPatient=None,
+        ImageOrientationPatient=None,
+        PixelSpacing=None,
+    )
+    (stack,) = scan([written(tmp_path / "a.dcm", raw.replace(PIXELS, groups + PIXELS, 1))]).stacks
+    assert stack.facts.slices == 1200
 
 
 @pytest.mark.parametrize(
@@ -111,11 +148,11 @@ def test_a_length_beyond_the_end_of_the_file_asks_for_no_memory() -> None:
 
 
 def test_a_deflated_header_that_grows_without_end_is_refused(tmp_path: Path) -> None:
-    bomb = struct.pack("<HH2sHI", 0x0009, 0x1001, b"OB", 0, 128 * 2**20) + bytes(128 * 2**20)
+    bomb = struct.pack("<HH2sHI", 0x0009, 0x1001, b"OB", 0, 256 * 2**20) + bytes(256 * 2**20)
     raw = encoded()
     at = raw.index(struct.pack("<HH", 0x0010, 0x0010))
     path = written(tmp_path / "a.dcm", deflated(raw[:at] + bomb + raw[at:]), DeflatedExplicitVRLittleEndian)
-    assert path.stat().st_size < 2**18
+    assert path.stat().st_size < 2**19
     assert only_reason(path) == "too_large"
 
 

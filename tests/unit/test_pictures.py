@@ -20,7 +20,8 @@ from service.pictures.figures import ReferenceCurve, profile_figure, reference_f
 from service.pictures.fonts import MISSING, displayable, font
 from service.pictures.overlay import make_panels, overlay_slice, pick_slices, png, view_of
 from service.pictures.pages import draw_charts, report_pdf
-from service.pictures.summary import shorten, summary_image, wrap
+from service.pictures.sheet import shorten, wrap
+from service.pictures.summary import BELOW_PX, BESIDE_PX, summary_image
 from tests.make.results import BANNER, finding, not_assessable, straight_grid, unseparated
 
 SHAPE = (6, 60, 80)
@@ -250,6 +251,43 @@ def test_many_scores_and_flags_do_not_write_over_the_foot():
     full = summary_image(crowded, BANNER, panels())
     np.testing.assert_array_equal(full[870:], usual[870:])
     assert report_pdf(crowded, BANNER, panels())
+
+
+def a_curve(size, shade):
+    width, height = size
+    return np.full((height, width, 3), shade, dtype=np.uint8)
+
+
+def test_reference_curves_stand_beside_the_slices_and_below_the_measures():
+    curves = [a_curve(BESIDE_PX, 201), a_curve(BELOW_PX, 202), a_curve(BELOW_PX, 203)]
+    shown = summary_image(finding(a_mask()), BANNER, panels(), curves=curves)
+    for shade, (width, height) in ((201, BESIDE_PX), (202, BELOW_PX), (203, BELOW_PX)):
+        assert (shown == shade).all(axis=2).sum() == width * height
+    usual = summary_image(finding(a_mask()), BANNER, panels())
+    assert not ((usual >= 201) & (usual <= 203) & (usual == usual[:, :, :1])).all(axis=2)[200:800].any()
+    # Banner, patient and foot are what they are without curves.
+    for rows in (slice(0, 138), slice(870, 960)):
+        np.testing.assert_array_equal(shown[rows], usual[rows])
+
+
+def test_a_longer_origin_pushes_the_foot_up_and_not_over_its_last_line():
+    told = replace(finding(a_mask()), measured_by="myoscreen 0.0.1")
+    usual, longer = (summary_image(each, BANNER, panels()) for each in (finding(a_mask()), told))
+    np.testing.assert_array_equal(usual[942:], longer[942:])
+    assert (usual[860:872] != longer[860:872]).any()
+
+
+def test_a_small_curve_names_the_status_of_its_table():
+    score = replace(finding(a_mask()).scores[0], state="scored")
+    curve = ReferenceCurve(
+        age_years=(20.0, 80.0), p5=(0.1, 0.1), p50=(0.2, 0.2), p95=(0.3, 0.3), label="t", status="provisional"
+    )
+    said = [
+        reference_figure(score, each, age_years=50.0, size_px=BESIDE_PX, bare=True)
+        for each in (curve, replace(curve, status="published"))
+    ]
+    assert said[0].shape == (BESIDE_PX[1], BESIDE_PX[0], 3)
+    assert (said[0] != said[1]).any()
 
 
 def test_lines_are_broken_to_the_width_even_without_blanks():

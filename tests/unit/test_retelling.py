@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 from string import Formatter
 
@@ -18,6 +19,11 @@ SOURCES = [
 ]
 TREES = [
     ast.parse(path.read_text("utf-8")) for path in SOURCES if path.name not in ("retelling.py", "german.py")
+]
+
+
+CARD_RULE = tomllib.loads((ROOT / "models" / "paraspinal" / "card.toml").read_text("utf-8"))["definition"][
+    "boundary_rule"
 ]
 
 
@@ -66,7 +72,9 @@ def test_every_sentence_with_values_has_its_german():
 
 
 def test_no_german_is_left_over():
-    source = "\n".join(text for tree in TREES for node in ast.walk(tree) if (text := skeleton(node)))
+    source = "\n".join(
+        (CARD_RULE, *(text for tree in TREES for node in ast.walk(tree) if (text := skeleton(node))))
+    )
     phrases = {re.sub(r"\{[^}]*\}", "1", english): english for english in (*SENTENCES, *PARTS)}
     assert {english for bare, english in phrases.items() if bare.removeprefix("1: ") not in source} - {
         "{feature} {value:n} (at most {limit:n})"
@@ -92,6 +100,17 @@ def test_both_languages_put_in_the_same_values(english):
         ),
         ("Found: left, right.", "Gefunden: links, rechts."),
         ("Found: nothing.", "Gefunden: nichts."),
+        (
+            "A block of slices has no volume, so there is nothing to score.",
+            "Ein Schichtblock hat kein Volumen, also gibt es nichts zu vergleichen.",
+        ),
+        (
+            "Station 1: Muscle is 12.3 times its noise; at least 2.5 expected. Station 2: Found: left.",
+            (
+                "Station 1: Das Muskelsignal ist das 12,3-Fache seines Rauschens; erwartet mindestens das "
+                "2,5-Fache. Station 2: Gefunden: links."
+            ),
+        ),
         (
             "Muscle was found in 33% of the slices; at least 50% expected.",
             "Muskel wurde in 33 % der Schichten gefunden; erwartet mindestens 50 %.",
@@ -140,6 +159,10 @@ def test_a_sentence_keeps_its_values(english, german):
     assert in_german(english) == german
     assert GERMAN_WORDS.reason("any", english) == german
     assert ENGLISH.reason("any", english) == english
+
+
+def test_what_counts_as_muscle_has_its_german():
+    assert in_german(CARD_RULE) is not None
 
 
 def test_what_is_not_known_is_not_half_told():

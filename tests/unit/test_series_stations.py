@@ -73,3 +73,17 @@ def test_repetitions_of_the_same_places_are_no_stations(tmp_path: Path) -> None:
 def test_a_stack_with_a_hole_is_not_cut(tmp_path: Path) -> None:
     positions = FIRST[:9] + [FIRST[8] + 12.0 + 4.0 * index for index in range(9)]
     assert slices_of(mr_series(tmp_path, positions=positions)) == [(18, -30.0)]
+
+
+def test_two_acquisitions_with_an_image_lost_between_them_are_one_stack_with_a_hole(tmp_path: Path) -> None:
+    """The numbers say that an image is missing, so nobody measures two halves as if each were all."""
+    numbers = told_by("AcquisitionNumber", ["1"] * 6 + ["2"] * 6)
+    paths = mr_series(tmp_path, positions=FIRST, each=numbers)
+    del paths[5]
+    assert slices_of(paths) == [(11, -30.0)]
+
+
+def test_stations_far_apart_whose_images_are_all_there_are_two(tmp_path: Path) -> None:
+    numbers = told_by("AcquisitionNumber", ["1"] * 12 + ["2"] * 12)
+    paths = mr_series(tmp_path, positions=FIRST + [place + 80.0 for place in FIRST], each=numbers)
+    assert slices_of(paths) == [(12, -30.0), (12, 50.0)]

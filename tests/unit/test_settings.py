@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.doctor import _open_secrets
+from service.cli.looks import Found, _secrets
 from service.errors import ConfigurationError
 from service.settings import Settings, bare_environment, child_environment, load
 
@@ -139,6 +139,7 @@ def test_a_peer_by_tls_is_bound_to_one_subject_or_several(home):
         ("dicom_plain = false\n", "leaves no port open"),
         (PEER + 'tls = true\ntls_subject = "CN=a"\n', "needs tls_certificate"),
         (TLS + PEER + "tls = true\n", "has no tls_subject"),
+        (TLS + PEER + "tls = true\nmay_send = false\ncommitment_scp = true\n", "has no tls_subject"),
         (TLS + PEER + 'tls_subject = "CN=a"\n', "but not tls = true"),
         (TLS + PEER + 'tls = true\ntls_subject = "scanner"\n', "peer.0.tls_subject.0"),
         (TLS + PEER + 'tls = true\ntls_subject = "CN=a,XX=b"\n', "peer.0.tls_subject.0"),
@@ -181,11 +182,11 @@ def test_secret_files_that_others_may_read_are_told(tmp_path):
             http_tls_key_password_file=password,
             broker_url_file=folder / "absent",
         )
-        (warning,) = _open_secrets(settings)
-        assert str(url) in warning
-        assert "secret file" in warning
+        with pytest.raises(Found) as found:
+            _secrets(settings)
+        assert [(each.code, each.about) for each in found.value.troubles] == [("secret_open", str(url))]
         folder.chmod(0o700)
-        assert list(_open_secrets(settings)) == []
+        assert _secrets(settings).endswith("none open to others")
 
 
 def test_every_setting_that_names_a_secret_file_is_looked_at(tmp_path):

@@ -7,11 +7,11 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from service.core.dixon import find_input_sets
+from service.core.dixon import find_input_sets, set_again
 from service.core.mask import Label, Mask, without_fat
 from service.core.measure import contents_of, counted_once, label_volumes_ml, measure_contents
 from service.core.series import Acquisition, Role, StackFacts
-from service.core.stations import AMBIGUOUS, composed_facts, count_once, trimmed
+from service.core.stations import AMBIGUOUS, composed_facts, count_once, scan_key, trimmed
 from service.core.volume import Grid, Volume
 from service.core.water_fat import DixonVolume
 from tests.make import facts as make
@@ -114,6 +114,12 @@ def test_stations_without_a_frame_of_reference_are_not_put_together():
     assert sets(*nowhere) == alone("1", "2")
 
 
+def test_stations_of_one_scan_have_one_key_and_what_can_be_none_has_none():
+    assert scan_key(LOW.facts) == scan_key(MIDDLE.facts) is not None
+    assert scan_key(replace(LOW.facts, contrast="t1")) != scan_key(LOW.facts)
+    assert scan_key(replace(LOW.facts, frame_of_reference_uid=None)) is None
+
+
 def test_stations_of_different_regions_are_judged_by_themselves():
     found = [
         station(0, "1", region="lumbar"),
@@ -186,6 +192,8 @@ def test_each_station_of_a_dixon_scan_keeps_its_fat_image_behind_it():
         (WATER, "22"),
     ]
     assert whole.evidence == "same acquisition time 10:15:00; same acquisition time 10:15:02"
+    again = set_again(whole.stacks)
+    assert (again.stacks, again.evidence) == (whole.stacks, whole.evidence)
 
 
 def test_a_station_without_its_fat_image_stays_apart_from_pairs():
@@ -266,6 +274,12 @@ def test_facts_of_stations_that_name_one_region_keep_it_with_its_evidence():
         "lumbar",
         "BodyPartExamined=LSPINE",
     )
+
+
+def test_a_contrast_agent_in_one_station_is_one_in_all():
+    """The agent comes before the station that is taken last, mostly not the most caudal one."""
+    later = replace_facts(MIDDLE, contrast_agent="ContrastBolusAgent=Gd")
+    assert composed_facts([LOW, later]).contrast_agent == "ContrastBolusAgent=Gd"
 
 
 def replace_facts(placed, **changes):

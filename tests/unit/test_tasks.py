@@ -11,7 +11,7 @@ from service.pipeline.sweep import Due, Stillness
 from service.settings import Settings
 from service.wire.dicomweb import WebAddress
 from service.worker import tasks
-from service.worker.celery_app import ANALYSE, CONFIRM, DELIVER, SWEEP, make_app
+from service.worker.celery_app import ANALYSE, COMMIT, CONFIRM, DELIVER, SWEEP, make_app
 from service.worker.embedded import Ticker
 from service.worker.keeper import START_SECONDS
 from service.worker.main import destinations
@@ -48,13 +48,13 @@ def test_a_sweep_rings_for_what_waits_but_not_every_second():
     steady = [0.0]
     app = App()
     bell = tasks.Doorbell(app, steady_clock=lambda: steady[0])
-    work = Work(Due(analysis_ids=(1, 2), delivery_ids=(7,), confirm_ids=(9,)))
+    work = Work(Due(analysis_ids=(1, 2), delivery_ids=(7,), confirm_ids=(9,), commit_ids=(4,)))
     tasks.sweep(work, bell)
     tasks.sweep(work, bell)
-    assert app.rung == [(ANALYSE, 1), (ANALYSE, 2), (DELIVER, 7), (CONFIRM, 9)]
+    assert app.rung == [(ANALYSE, 1), (ANALYSE, 2), (DELIVER, 7), (CONFIRM, 9), (COMMIT, 4)]
     steady[0] = tasks.RING_AGAIN_SECONDS
     tasks.sweep(work, bell)
-    assert len(app.rung) == 8
+    assert len(app.rung) == 10
 
 
 def test_a_sweep_under_way_is_not_doubled():

@@ -120,6 +120,15 @@ def test_a_revoked_key_opens_nothing(session):
     assert people.find_key(session, key=key, now=NOW) is None
 
 
+def test_a_key_lives_as_long_as_it_was_given(session):
+    life = timedelta(days=2)
+    key = people.add_key(session, name="study", role="viewer", now=NOW, actor="test", lifetime=life)
+    facts, _ = people.find_key(session, key=key, now=NOW + life - timedelta(seconds=1))
+    assert facts.expires_at == NOW + life
+    assert people.find_key(session, key=key, now=NOW + life) is None
+    assert [each.expires_at for each in people.list_keys(session)] == [NOW + life]
+
+
 @pytest.mark.parametrize(
     ("name", "role"), [("", "admin"), ("a b", "admin"), ("eve", "root"), ("anna", "viewer")]
 )

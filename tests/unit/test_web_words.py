@@ -104,3 +104,14 @@ def test_no_word_claims_a_diagnosis_or_an_urgency():
         "healthy",
     ):
         assert forbidden not in told
+
+
+def test_no_percentile_is_0_or_100():
+    assert [words.percentile(each) for each in (None, 0.2, 1.0, 50.4, 99.0, 99.7)] == [
+        words.NOTHING,
+        "<1",
+        "1",
+        "50",
+        "99",
+        ">99",
+    ]

@@ -1,9 +1,25 @@
 from dataclasses import replace
 
 from service.core import wording
-from service.core.finding import Change, Difference, QualityCheck, SeriesInput, SeriesSection
+from service.core.finding import (
+    Change,
+    Definition,
+    Difference,
+    Finding,
+    QualityCheck,
+    SeriesInput,
+    SeriesSection,
+)
 from service.core.language import GERMAN_WORDS
+from service.pictures.content import provenance_lines
 from tests.make.facts import scored
+
+
+def a_finding(**changes):
+    """One without numbers."""
+    nothing = dict.fromkeys(("definition", "series", "person", "measures", "quadrant", "model", "policy"))
+    lists = dict.fromkeys(("reasons", "scores", "flags", "quality", "norms"), ())
+    return Finding(**{**nothing, **lists, "status": "not_assessable", "software": "myoscreen 1", **changes})
 
 
 def check(name, *, passed=True):
@@ -34,6 +50,23 @@ def test_a_score_says_where_it_stands_or_why_it_does_not():
     with_percentile = replace(scored("fat", 1.0), percentile=84.0, z_ci95=None)
     assert wording.score_sentence(with_percentile).startswith("z +1.00, percentile 84; ")
     assert wording.score_sentence(scored("fat", None)) == "not compared: No table"
+
+
+def test_what_counts_as_muscle_is_told_as_the_card_says_it_where_it_is_not_known():
+    definition = Definition(
+        id="d", version="1", network="n@1", boundary_rule="All red meat.", fat_method=None
+    )
+    assert wording.boundary_rule(definition, GERMAN_WORDS) == "All red meat."
+    known = replace(definition, boundary_rule="Only the largest connected piece of each side counts.")
+    assert wording.boundary_rule(known) == known.boundary_rule
+    assert wording.boundary_rule(known, GERMAN_WORDS).startswith("Es zählt nur das größte")
+
+
+def test_nobody_lies_on_percentile_0_or_100():
+    high = replace(scored("fat", 2.8), percentile=99.74, percentile_ci95=(99.0, 99.95), z_ci95=None)
+    assert wording.score_sentence(high).startswith("z +2.80, percentile >99 [99 to >99]; ")
+    low = replace(scored("fat", -2.8), percentile=0.26, percentile_ci95=(0.01, 1.0), z_ci95=None)
+    assert wording.score_sentence(low, GERMAN_WORDS).startswith("z -2,80, Perzentil <1 [<1 bis 1]; ")
 
 
 def test_unknown_measures_and_flags_keep_their_own_name():
@@ -96,6 +129,18 @@ def difference(measure, unit, earlier, value, smallest, state):
         smallest_detectable=smallest,
         state=state,
     )
+
+
+def test_the_software_that_measured_is_named_beside_the_one_that_scored():
+    told = a_finding(software="myoscreen 2", measured_by="myoscreen 1")
+    (english,) = wording.measured_by_sentences(told)
+    assert english == (
+        "Measured by myoscreen 1; scores, flags and change over time were computed anew by myoscreen 2."
+    )
+    (german,) = wording.measured_by_sentences(told, GERMAN_WORDS)
+    assert german.startswith("Gemessen von myoscreen 1; ")
+    assert wording.measured_by_sentences(a_finding()) == []
+    assert english in provenance_lines(told)
 
 
 def test_a_score_without_the_status_of_its_table_says_so():

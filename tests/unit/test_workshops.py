@@ -14,12 +14,20 @@ def recipe(*peers):
 
 def test_each_peer_s_wish_is_made_once():
     wanted = recipe(peer("a", flags=True), peer("b"), peer("c"), peer("d", language="de"))
-    assert [variant.name for variant in wanted.variants] == ["en-flags", "en", "de"]
+    assert [variant.name for variant in wanted.variants if variant.sr_class == "comprehensive3d"] == [
+        "en-flags",
+        "en",
+        "de",
+    ]
+    assert len(wanted.variants) == 9
 
 
 def test_a_label_map_is_made_with_what_it_falls_back_to():
-    wanted = recipe(peer("a", profile="labelmap", sr_form="planar"))
-    assert [variant.name for variant in wanted.variants] == ["en-labelmap-planar", "en-planar"]
+    wanted = recipe(peer("a", profile="labelmap", sr_class="enhanced", sr_form="planar"))
+    assert [variant.name for variant in wanted.variants] == [
+        "en-labelmap-enhanced-planar",
+        "en-enhanced-planar",
+    ]
 
 
 def test_outlines_are_made_only_where_somebody_gets_them():
@@ -29,7 +37,9 @@ def test_outlines_are_made_only_where_somebody_gets_them():
 
 def test_a_peer_that_gets_nothing_has_no_say():
     only_sends = peer("sender", outputs=[], language="de")
-    assert recipe(peer("a", flags=True), only_sends).variants == (Variant(),)
+    assert recipe(peer("a", flags=True, sr_class="enhanced"), only_sends).variants == (
+        Variant(sr_class="enhanced"),
+    )
     assert recipe(only_sends).variants == (Variant(),)
 
 

@@ -119,6 +119,6 @@ HOSTILE_ROWS = (
     HOSTILE(
         text="sequences nested three thousand deep", make=one_file(nested), sets=(), files=("bad_header",)
     ),
-    HOSTILE(text="a sequence of 100 000 empty items", make=one_file(items), sets=(), files=("too_large",)),
-    HOSTILE(text="a deflated header of 128 MB", make=one_file(bomb), sets=(), files=("too_large",)),
+    HOSTILE(text="a sequence of 200 000 empty items", make=one_file(items), sets=(), files=("too_large",)),
+    HOSTILE(text="a deflated header of 256 MB", make=one_file(bomb), sets=(), files=("too_large",)),
 )

@@ -167,7 +167,7 @@ def nested(path: Path) -> Path:
 
 def items(path: Path) -> Path:
     """A private sequence of many empty items."""
-    items = struct.pack("<HHI", 0xFFFE, 0xE000, 0) * 100_000
+    items = struct.pack("<HHI", 0xFFFE, 0xE000, 0) * 200_000
     head = struct.pack("<HH2sHI", 0x0009, 0x1001, b"SQ", 0, 0xFFFFFFFF)
     return before_pixels(path, head + items + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0))
 
@@ -180,7 +180,7 @@ def before_pixels(path: Path, element: bytes) -> Path:
 
 
 def bomb(path: Path) -> Path:
-    """A deflated dataset whose header grows to 128 MB."""
+    """A deflated dataset whose header grows to 256 MB."""
     save(mr_slice(), path, syntax=DeflatedExplicitVRLittleEndian)
     whole = path.read_bytes()
     uid = b"1.2.840.10008.1.2.1.99"
@@ -188,8 +188,8 @@ def bomb(path: Path) -> Path:
     length = struct.unpack_from("<I", whole, 140)[0]
     assert uid in whole[: 144 + length]
     packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
-    header = struct.pack("<HH2sHI", 0x0008, 0x0001, b"OB", 0, 2**27)
-    path.write_bytes(whole[: 144 + length] + packer.compress(header + bytes(2**27)) + packer.flush())
+    header = struct.pack("<HH2sHI", 0x0008, 0x0001, b"OB", 0, 2**28)
+    path.write_bytes(whole[: 144 + length] + packer.compress(header + bytes(2**28)) + packer.flush())
     return path
 
 

@@ -81,13 +81,24 @@ def upgrade() -> None:
         postgresql_where=not_compared,
     )
     op.add_column("analyses", sa.Column("choice", sa.JSON(), nullable=True))
-    op.add_column(
-        "analyses", sa.Column("undecided", sa.Boolean(), server_default=sa.false(), nullable=False)
-    )
+    op.add_column("analyses", sa.Column("undecided", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.add_column(
         "analyses",
         sa.Column("rescores_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
     )
+    op.create_index(op.f("ix_series_first_at"), "series", ["first_at"], unique=False)
+    op.create_index(
+        "ix_analyses_funnel",
+        "analyses",
+        ["state", "reason_code", "contrast", "flagged", "undecided"]
+        + ["withdrawn_at", "withdrawal_reason", "version", "study_id"],
+        unique=False,
+    )
+    op.add_column(
+        "peer_circuits", sa.Column("refused", sa.String(length=64), server_default="", nullable=False)
+    )
+    op.execute("UPDATE peer_circuits SET refused = 'labelmap' WHERE fallback")
+    op.drop_column("peer_circuits", "fallback")
     op.create_table(
         "opt_outs",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -101,10 +112,187 @@ def upgrade() -> None:
         sa.UniqueConstraint("patient_key", "issuer_key", name=op.f("uq_opt_outs_patient_key")),
     )
 
+    op.create_table(
+        "commitment_requests",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("peer", sa.String(length=64), nullable=False),
+        sa.Column("transaction_uid", sa.String(length=64), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("objects", sa.JSON(), nullable=True),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("next_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("answered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("committed", sa.Integer(), nullable=True),
+        sa.Column("failed", sa.Integer(), nullable=True),
+        sa.Column("reason_code", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_commitment_requests")),
+        sa.UniqueConstraint("peer", "transaction_uid", "digest", name=op.f("uq_commitment_requests_peer")),
+    )
+    op.create_index(
+        "ix_commitment_requests_state_next_at", "commitment_requests", ["state", "next_at"], unique=False
+    )
+    _upgrade_reading()
+    _upgrade_backfill()
+    _upgrade_watching()
+
+
+def _upgrade_watching() -> None:
+    """Self-tests, and messages about trouble."""
+    op.create_table(
+        "self_tests",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("study_uid", sa.String(length=64), nullable=True),
+        sa.Column("peers", sa.String(length=1024), server_default="", nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("outcome", sa.String(length=64), nullable=True),
+        sa.Column("detail", sa.JSON(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_self_tests")),
+        sa.UniqueConstraint("study_uid", name=op.f("uq_self_tests_study_uid")),
+    )
+    op.create_table(
+        "open_troubles",
+        sa.Column("recipient", sa.String(length=64), nullable=False),
+        sa.Column("key", sa.String(length=160), nullable=False),
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("about", sa.String(length=96), server_default="", nullable=False),
+        sa.Column("severity", sa.String(length=16), nullable=False),
+        sa.Column("numbers", sa.JSON(), nullable=True),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("told_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("recipient", "key", name=op.f("pk_open_troubles")),
+    )
+    op.create_table(
+        "notices",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("recipient", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("once", sa.String(length=160), nullable=True),
+        sa.Column("subject", sa.String(length=256), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("content", sa.JSON(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("next_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("error_code", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_notices")),
+        sa.UniqueConstraint("once", name=op.f("uq_notices_once")),
+    )
+    op.create_index("ix_notices_state_next_at", "notices", ["state", "next_at"], unique=False)
+
+
+def _upgrade_reading() -> None:
+    """What people say of results and of their flags, and keys that expire."""
+    op.add_column("api_keys", sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True))
+    op.create_index(
+        "ix_analyses_flagged",
+        "analyses",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("flagged"),
+        postgresql_where=sa.text("flagged"),
+    )
+    op.create_table(
+        "reviews",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("analysis_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("verdict", sa.String(length=8), nullable=False),
+        sa.Column("comment", sa.String(length=500), server_default="", nullable=False),
+        sa.Column("actor", sa.String(length=80), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["analysis_id"], ["analyses.id"], name=op.f("fk_reviews_analysis_id_analyses")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_reviews")),
+    )
+    op.create_index(op.f("ix_reviews_analysis_id"), "reviews", ["analysis_id"], unique=False)
+    op.create_table(
+        "flag_handlings",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("analysis_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("step", sa.String(length=16), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=True),
+        sa.Column("to_user", sa.String(length=64), nullable=True),
+        sa.Column("comment", sa.String(length=500), server_default="", nullable=False),
+        sa.Column("actor", sa.String(length=80), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["analysis_id"], ["analyses.id"], name=op.f("fk_flag_handlings_analysis_id_analyses")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_flag_handlings")),
+    )
+    op.create_index(op.f("ix_flag_handlings_analysis_id"), "flag_handlings", ["analysis_id"], unique=False)
+
+
+def _downgrade_reading() -> None:
+    """Without them; what is held for a review is given up, because the earlier release knows no such state."""
+    op.execute(
+        "UPDATE deliveries SET state = 'dead', error_code = 'not_reviewed', "
+        "error_text = 'No reviewer had accepted the result.' WHERE state = 'held'"
+    )
+    # The earlier release knows neither role, and stops where it reads one.
+    for table in ("users", "api_keys"):
+        op.execute(f"UPDATE {table} SET role = 'viewer' WHERE role = 'reviewer'")
+    op.execute(
+        "UPDATE api_keys SET role = 'viewer', revoked_at = coalesce(revoked_at, created_at) WHERE role = 'sender'"
+    )
+    # The earlier release would let expired keys in.
+    op.execute(
+        "UPDATE api_keys SET revoked_at = expires_at WHERE expires_at IS NOT NULL AND revoked_at IS NULL"
+    )
+    op.drop_column("api_keys", "expires_at")
+    op.drop_table("flag_handlings")
+    op.drop_table("reviews")
+    op.drop_index("ix_analyses_flagged", table_name="analyses")
+
+
+def _upgrade_backfill() -> None:
+    """Past studies that are to be fetched."""
+    op.create_table(
+        "backfills",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("peer", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("value", sa.String(length=64), nullable=False),
+        sa.Column("deliver", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("brought", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("outcome", sa.String(length=16), nullable=True),
+        sa.Column("reason_code", sa.String(length=64), nullable=True),
+        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("next_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("count", sa.Integer(), nullable=True),
+        sa.Column("added_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_backfills")),
+        sa.UniqueConstraint("peer", "kind", "value", name=op.f("uq_backfills_peer")),
+    )
+    op.create_index("ix_backfills_outcome_next_at", "backfills", ["outcome", "next_at"], unique=False)
+    op.create_index("ix_backfills_value", "backfills", ["value"], unique=False)
+    op.create_index(op.f("ix_backfills_started_at"), "backfills", ["started_at"], unique=False)
+
 
 def downgrade() -> None:
     """Go back to the revision before, as far as data allow."""
+    op.drop_table("backfills")
+    for table in ("notices", "open_troubles", "self_tests"):
+        op.drop_table(table)
+    _downgrade_reading()
+    op.drop_table("commitment_requests")
+    op.drop_index("ix_analyses_funnel", table_name="analyses")
+    op.drop_index(op.f("ix_series_first_at"), table_name="series")
     op.drop_table("opt_outs")
+    op.add_column(
+        "peer_circuits", sa.Column("fallback", sa.Boolean(), server_default=sa.false(), nullable=False)
+    )
+    # The earlier release knows of the label map alone.
+    said = sa.table("peer_circuits", sa.column("fallback", sa.Boolean()), sa.column("refused", sa.String()))
+    op.execute(said.update().where(said.c.refused.contains("labelmap")).values(fallback=sa.true()))
+    op.drop_column("peer_circuits", "refused")
     # The earlier release would measure the images for them, which may be gone.
     op.execute(
         "UPDATE analyses SET state = 'superseded' "

@@ -1,0 +1,34 @@
+"""The shapes of orders in the REST interface."""
+
+from pydantic import Field
+
+from service.core.status import WithdrawalReason
+from service.web.schemas import LONGEST_COMMENT, HoldShape, Shape
+
+
+class HoldList(Shape):
+    """All holds, oldest first."""
+
+    items: list[HoldShape]
+
+
+class HoldOrder(Shape):
+    """Why a study is to be kept."""
+
+    reason: str = Field(min_length=1, max_length=256)
+
+
+class WithdrawalOrder(Shape):
+    """Why a result is taken back."""
+
+    reason: WithdrawalReason
+    #: Stands in the events of the analysis only.
+    comment: str = Field(default="", max_length=LONGEST_COMMENT)
+
+
+class Accepted(Shape):
+    """What was asked for is in the ledger; a worker takes it from there."""
+
+    id: int
+    state: str
+    href: str
