@@ -17,6 +17,13 @@ from tests.make import ledger
 from tests.make.running import free_port
 
 NOW = datetime.now(UTC)
+
+
+def now():
+    """The receiver's own clock, which goes on while other tests run."""
+    return datetime.now(UTC)
+
+
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
 )
@@ -30,7 +37,7 @@ def small(monkeypatch):
 
 def run(sessions, home, port, **terms):
     address = scu.Address(host="127.0.0.1", port=port, ae_title="MYOSCREEN", calling_ae=SELF_TEST_AE)
-    return selftest.run(sessions, home, address, peers=(), terms=selftest.Terms(**terms), clock=lambda: NOW)
+    return selftest.run(sessions, home, address, peers=(), terms=selftest.Terms(**terms), clock=now)
 
 
 def outcomes(sessions):
@@ -60,7 +67,7 @@ def test_the_receiver_lets_in_the_announced_study_alone_and_only_while_the_test_
         assert session.query(SelfTest).one().study_uid is not None
     with door.sessions.begin() as session:
         session.query(Series).update({"state": "closed"})
-    selftest.clear_up(door.sessions, home, now=NOW)
+    selftest.clear_up(door.sessions, home, now=now())
     assert outcomes(door.sessions) == [("timeout", None)]
     with reading(door.sessions) as session:
         assert session.query(Study).count() == 0
