@@ -46,7 +46,7 @@ docs: test-setup ## write the pages that are made from the code: conformance sta
 unit: test-setup ## run the tests that touch memory only
 	$(BIN)/python -m pytest tests/unit
 
-soak: test-setup ## run what takes long: the crash matrix, SOAK_KILLS random kills, long outages, 50,000 instances
+soak: test-setup ## run what takes long: the crash matrix, SOAK_KILLS random kills, long outages, 50,000 instances, the self-test
 	$(BIN)/python -m pytest tests/soak -s -v
 
 fuzz: test-setup ## search for bytes on the wire and in files that break the service, FUZZ_SECONDS long each (120)

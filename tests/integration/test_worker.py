@@ -107,6 +107,7 @@ def test_a_worker_killed_in_mid_analysis_costs_an_attempt_and_not_the_result(ins
     assert [path.name for path in (settings.results_dir / str(analysis.id)).iterdir()] == ["attempt-2"]
 
 
+@pytest.mark.parametrize("grown_or_embedded", ["grown"], indirect=True)
 def test_a_peer_that_never_answers_does_not_delay_another(installation, tmp_path):
     settings, sessions = installation
     peer = fake_peer()
@@ -120,6 +121,7 @@ def test_a_peer_that_never_answers_does_not_delay_another(installation, tmp_path
     assert set(unsent) <= {"pending", "sending"}
 
 
+@pytest.mark.parametrize("grown_or_embedded", ["grown"], indirect=True)
 def test_a_worker_that_is_asked_to_end_says_goodbye(installation):
     settings, sessions = installation
     with worker(settings) as process:
