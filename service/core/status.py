@@ -106,6 +106,9 @@ WithdrawalReason = Literal["wrong_drawing", "wrong_patient", "wrong_images", "so
 WITHDRAWAL_REASONS: Final[tuple[WithdrawalReason, ...]] = get_args(WithdrawalReason)
 
 
+#: Characters of what somebody writes to a withdrawal, a review or a flag; chosen by us: some sentences.
+LONGEST_COMMENT: Final = 500
+
 #: What a reviewer says of the drawing of a result: right, right but for little things, or not to be used.
 Verdict = Literal["accept", "minor", "reject"]
 VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)

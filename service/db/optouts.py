@@ -60,12 +60,15 @@ class Key:
         return self._hash("issuer", issuer) if issuer.strip() else ""
 
     def _hash(self, what: str, text: str) -> str:
-        """Case, outer spaces and the form of letters do not tell people apart.
+        return hmac.new(self._secret, f"{what}\x1f{plain(text)}".encode(), hashlib.sha256).hexdigest()
 
-        Chosen by us: an opt-out that is overlooked weighs more than one that reaches too far.
-        """
-        plain = unicodedata.normalize("NFKC", text).strip().casefold()
-        return hmac.new(self._secret, f"{what}\x1f{plain}".encode(), hashlib.sha256).hexdigest()
+
+def plain(text: str) -> str:
+    """A patient ID or issuer to compare by: case, outer spaces and the form of letters tell nobody apart.
+
+    Chosen by us: an opt-out or an erasure that overlooks somebody weighs more than one that reaches too far.
+    """
+    return unicodedata.normalize("NFKC", text).strip().casefold()
 
 
 def add(

@@ -1,6 +1,5 @@
 """Statements about one patient: the rows about him or her, and what keeps them from being erased."""
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -11,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from service.core.status import AnalysisState, DeliveryState, SeriesState
 from service.db.ledger import lock_study
+from service.db.optouts import plain
 from service.db.retention import backfill_of
 from service.db.tables import (
     Analysis,
@@ -43,8 +43,8 @@ class Patient:
 
         Case, outer spaces and the form of letters do not tell people apart, as in the opt-out list.
         """
-        by, who = _plain(self.issuer), _plain(issuer)
-        return _plain(patient_id) == _plain(self.id) and (not by or not who or who == by)
+        by, who = plain(self.issuer), plain(issuer)
+        return plain(patient_id) == plain(self.id) and (not by or not who or who == by)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +57,6 @@ class StudyOf:
     shared: bool
     #: Nothing of it names the patient but bytes that were set aside.
     beside: bool
-
-
-def _plain(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).strip().casefold()
 
 
 def studies_of(session: Session, patient: Patient) -> list[StudyOf]:
@@ -76,7 +72,7 @@ def studies_of(session: Session, patient: Patient) -> list[StudyOf]:
     for study_id, name, giver, aside in session.execute(named):
         if patient.is_named(name, giver):
             mine[study_id] = bool(aside) and mine.get(study_id, True)
-        elif _plain(name) and _plain(name) != _plain(patient.id):
+        elif plain(name) and plain(name) != plain(patient.id):
             others.add(study_id)
     uids = select(Study.id, Study.study_uid).where(Study.id.in_(mine)).order_by(Study.id)
     return [

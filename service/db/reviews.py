@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session, aliased
 
-from service.core.status import ACCEPTING, VERDICTS, AnalysisState, DeliveryState, Verdict
+from service.core.status import ACCEPTING, LONGEST_COMMENT, VERDICTS, AnalysisState, DeliveryState, Verdict
 from service.db import withdrawals
 from service.db.ledger import add_event
 from service.db.people import record
@@ -22,7 +22,6 @@ from service.errors import InvalidRequest
 
 #: The reason of a withdrawal by a reviewer: what was reviewed is the drawing.
 REJECTED_FOR = "wrong_drawing"
-LONGEST_COMMENT = 500
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from service.core.status import FLAG_STEPS, LEADS_TO, AnalysisState, FlagStep, Handling
+from service.core.status import FLAG_STEPS, LEADS_TO, LONGEST_COMMENT, AnalysisState, FlagStep, Handling
 from service.db import selftests
 from service.db.ledger import add_event
 from service.db.people import record
@@ -20,7 +20,6 @@ from service.db.shapes import FlagFacts
 from service.db.tables import Analysis, FlagHandling, User
 from service.errors import InvalidRequest
 
-LONGEST_COMMENT = 500
 #: Without words these say nothing: why a flag is dismissed, and what a comment is.
 NEEDS_COMMENT: frozenset[FlagStep] = frozenset({"dismiss", "comment"})
 

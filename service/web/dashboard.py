@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import FileResponse
 
-from service.core.status import WITHDRAWAL_REASONS, AnalysisState
+from service.core.status import LONGEST_COMMENT, WITHDRAWAL_REASONS, AnalysisState
 from service.db import conflicts, listing, overview, reviews, views, worklist
 from service.db.funnel import funnel as count_funnel
 from service.db.session import reading
@@ -21,7 +21,6 @@ from service.web.context import WebState
 from service.web.funnel import LENGTHS, Window
 from service.web.ordering_shapes import WithdrawalOrder
 from service.web.problems import not_found
-from service.web.schemas import LONGEST_COMMENT
 
 router = APIRouter(include_in_schema=False)
 error_page = pages.error_page

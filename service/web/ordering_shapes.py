@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from service.core.status import WithdrawalReason
-from service.web.schemas import LONGEST_COMMENT, HoldShape, Shape
+from service.core.status import LONGEST_COMMENT, WithdrawalReason
+from service.web.schemas import HoldShape, Shape
 
 
 class HoldList(Shape):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
 
-from service.core.status import FLAG_STEPS, VERDICTS, Handling
+from service.core.status import FLAG_STEPS, LONGEST_COMMENT, VERDICTS, Handling
 from service.db import holding, people, reviews, worklist
 from service.db.session import reading
 from service.web import api, pages
@@ -21,7 +21,6 @@ from service.web.auth import (
 )
 from service.web.context import Web, WebState, client_address
 from service.web.problems import not_found
-from service.web.schemas import LONGEST_COMMENT
 
 api_router = APIRouter(prefix="/api/v1", dependencies=[Depends(check_api_token)], responses=PROBLEMS)
 page_router = APIRouter(include_in_schema=False)

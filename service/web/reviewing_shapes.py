@@ -4,8 +4,8 @@ from datetime import datetime
 
 from pydantic import Field
 
-from service.core.status import FlagStep, Handling, Verdict
-from service.web.schemas import LONGEST_COMMENT, FlagShape, Shape
+from service.core.status import LONGEST_COMMENT, FlagStep, Handling, Verdict
+from service.web.schemas import FlagShape, Shape
 
 
 class ReviewOrder(Shape):

@@ -10,8 +10,6 @@ from service.core.funnel import Loss, Place, Step
 from service.core.language import Language
 from service.core.status import WithdrawalReason
 
-#: Characters; chosen by us: some sentences.
-LONGEST_COMMENT = 500
 RESEARCH_USE = "Research use only. Not for diagnosis."
 
 

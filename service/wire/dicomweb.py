@@ -8,10 +8,9 @@ import base64
 import http.client
 import json
 import secrets
-import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -21,6 +20,7 @@ from urllib.parse import urlencode, urlsplit
 from service.core.answers import Answer
 from service.errors import PeerUnreachable
 from service.wire.native import model_of
+from service.wire.trust import credentials, http_connection, told_plainly
 
 #: As for C-STORE: a peer that is there answers in milliseconds, and may think about the objects for a while.
 CONNECT_SECONDS = 5.0
@@ -197,8 +197,10 @@ def answering(
     """The answer to one request, its content still to be read. Raises PeerUnreachable without one."""
     parts = urlsplit(url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
-    connection = _connection(parts.scheme, parts.hostname or "", parts.port, address)
-    try:
+    connection = http_connection(
+        parts.scheme, parts.hostname or "", parts.port, ca_file=address.ca_file, seconds=CONNECT_SECONDS
+    )
+    with told_plainly(), closing(connection):
         authorization = _authorization(address.authorization_file)
         connection.connect()
         connection.sock.settimeout(address.answer_seconds)
@@ -206,42 +208,13 @@ def answering(
             connection.request(method, target, body=body, headers={**headers, **authorization})
         with connection.getresponse() as answer:
             yield answer
-    except ssl.SSLCertVerificationError as error:
-        raise PeerUnreachable(
-            "The peer's certificate is not trusted.", reason="certificate_refused"
-        ) from error
-    except TimeoutError as error:
-        raise PeerUnreachable("The peer did not answer in time.", reason="no_answer") from error
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise PeerUnreachable("The connection to the peer failed.") from error
-    finally:
-        connection.close()
-
-
-def _connection(scheme: str, host: str, port: int | None, address: WebAddress) -> http.client.HTTPConnection:
-    """A connection, not open yet; the library turns Nagle's algorithm off by itself."""
-    if scheme != "https":
-        return http.client.HTTPConnection(host, port, timeout=CONNECT_SECONDS)
-    try:
-        context = ssl.create_default_context(cafile=None if address.ca_file is None else str(address.ca_file))
-    except OSError as error:
-        raise PeerUnreachable(
-            "The certificates to trust cannot be read.", reason="ca_file_unreadable"
-        ) from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return http.client.HTTPSConnection(host, port, timeout=CONNECT_SECONDS, context=context)
 
 
 def _authorization(path: Path | None) -> dict[str, str]:
     """The header that says who asks."""
     if path is None:
         return {}
-    try:
-        text = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PeerUnreachable(
-            "The file with the credentials cannot be read.", reason="credentials_unreadable"
-        ) from error
+    text = credentials(path)
     if text.lower().startswith(("bearer ", "basic ")):
         return {"Authorization": text}
     return {"Authorization": "Basic " + base64.b64encode(text.encode()).decode("ascii")}

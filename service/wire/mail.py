@@ -5,7 +5,6 @@ Only the configured server is connected to; certificates are verified.
 
 import smtplib
 import socket
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from service.errors import DeliveryError, PeerUnreachable
+from service.wire.trust import credentials, told_plainly, trusting
 
 #: A mail server in the house answers in seconds; some make strangers wait before the greeting.
 ANSWER_SECONDS = 30.0
@@ -49,9 +49,10 @@ def send(address: MailAddress, *, subject: str, body: str, message_id: str, at: 
     message["Message-ID"] = f"<{message_id}@{address.sender.rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's absence is to answer.
     message.set_content(body)
-    with _told_plainly(), _connected(address) as server:
+    with told_plainly(), _refusals(), _connected(address) as server:
         if address.user:
-            server.login(address.user, _password(address))
+            assert address.password_file is not None, "the settings see to it"
+            server.login(address.user, credentials(address.password_file))
         server.send_message(message)
 
 
@@ -66,7 +67,7 @@ def _connected(address: MailAddress) -> Iterator[smtplib.SMTP]:
             address.port,
             local_hostname=ours,
             timeout=ANSWER_SECONDS,
-            context=_context(address),
+            context=trusting(address.ca_file),
         ) as server:
             yield server
         return
@@ -75,47 +76,18 @@ def _connected(address: MailAddress) -> Iterator[smtplib.SMTP]:
             server.ehlo()
             if not server.has_extn("starttls"):
                 raise DeliveryError("The mail server does not offer STARTTLS.", reason="smtp_tls_missing")
-            server.starttls(context=_context(address))
+            server.starttls(context=trusting(address.ca_file))
         yield server
 
 
-def _context(address: MailAddress) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=None if address.ca_file is None else str(address.ca_file))
-    except OSError as error:
-        raise PeerUnreachable(
-            "The certificates to trust cannot be read.", reason="ca_file_unreadable"
-        ) from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
-def _password(address: MailAddress) -> str:
-    assert address.password_file is not None, "the settings see to it"
-    try:
-        return address.password_file.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PeerUnreachable(
-            "The file with the credentials cannot be read.", reason="credentials_unreadable"
-        ) from error
-
-
 @contextmanager
-def _told_plainly() -> Iterator[None]:
-    """Turn what goes wrong into codes; what a server says may quote what it was told, so it is left out."""
+def _refusals() -> Iterator[None]:
+    """Turn what the server refuses into codes; what it says may quote what it was told, so it is left out."""
     try:
         yield
-    except ssl.SSLCertVerificationError as error:
-        raise PeerUnreachable(
-            "The peer's certificate is not trusted.", reason="certificate_refused"
-        ) from error
     except smtplib.SMTPAuthenticationError as error:
         raise DeliveryError("The mail server refused the login.", reason="smtp_login_refused") from error
     except smtplib.SMTPServerDisconnected as error:
         raise PeerUnreachable("The connection to the peer failed.") from error
     except smtplib.SMTPException as error:
         raise DeliveryError("The mail server refused the message.", reason="smtp_refused") from error
-    except TimeoutError as error:
-        raise PeerUnreachable("The peer did not answer in time.", reason="no_answer") from error
-    except (OSError, ValueError) as error:
-        raise PeerUnreachable("The connection to the peer failed.") from error

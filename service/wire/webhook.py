@@ -6,17 +6,17 @@ compares it in constant time and refuses what is older than some minutes.
 
 import hashlib
 import hmac
-import http.client
 import json
-import ssl
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from service.errors import DeliveryError, PeerUnreachable
+from service.errors import DeliveryError
+from service.wire.trust import credentials, http_connection, told_plainly
 
 ANSWER_SECONDS = 15.0
 TIME_HEADER: Final = "X-Myoscreen-Timestamp"
@@ -41,7 +41,7 @@ def post(address: HookAddress, content: Mapping[str, Any], *, message_id: str, a
     headers = {
         "Content-Type": "application/json",
         TIME_HEADER: stamp,
-        SIGNATURE_HEADER: f"sha256={signature(_secret(address), stamp, body)}",
+        SIGNATURE_HEADER: f"sha256={signature(credentials(address.secret_file).encode(), stamp, body)}",
         ID_HEADER: message_id,
     }
     status = _post(address, body, headers)
@@ -54,43 +54,13 @@ def signature(secret: bytes, stamp: str, body: bytes) -> str:
     return hmac.new(secret, stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
-def _secret(address: HookAddress) -> bytes:
-    try:
-        return address.secret_file.read_text("utf-8").strip().encode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PeerUnreachable(
-            "The file with the credentials cannot be read.", reason="credentials_unreadable"
-        ) from error
-
-
 def _post(address: HookAddress, body: bytes, headers: Mapping[str, str]) -> int:
     """Status of the answer."""
     parts = urlsplit(address.url)
-    connection: http.client.HTTPConnection
-    try:
-        if parts.scheme == "https":
-            context = ssl.create_default_context(cafile=address.ca_file and str(address.ca_file))
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            connection = http.client.HTTPSConnection(
-                parts.hostname or "", parts.port, timeout=ANSWER_SECONDS, context=context
-            )
-        else:
-            connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=ANSWER_SECONDS)
-    except OSError as error:
-        raise PeerUnreachable(
-            "The certificates to trust cannot be read.", reason="ca_file_unreadable"
-        ) from error
-    try:
+    connection = http_connection(
+        parts.scheme, parts.hostname or "", parts.port, ca_file=address.ca_file, seconds=ANSWER_SECONDS
+    )
+    with told_plainly(), closing(connection):
         connection.request("POST", parts.path or "/", body=body, headers=dict(headers))
         with connection.getresponse() as answer:
             return answer.status
-    except ssl.SSLCertVerificationError as error:
-        raise PeerUnreachable(
-            "The peer's certificate is not trusted.", reason="certificate_refused"
-        ) from error
-    except TimeoutError as error:
-        raise PeerUnreachable("The peer did not answer in time.", reason="no_answer") from error
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise PeerUnreachable("The connection to the peer failed.") from error
-    finally:
-        connection.close()

@@ -19,6 +19,7 @@ from service.worker import main
 from service.worker.choosing import choosing_from
 from tests.make import stand_in
 from tests.make.choosing import CARD, MOST_SLICES, WORKSHOP, rules
+from tests.make.databases import both_databases, database_url  # noqa: F401
 from tests.make.peers import fake_peer
 from tests.make.received import NOW, take_in
 from tests.make.series import mr_series
@@ -92,17 +93,6 @@ class World:
     def all_of(self, table):
         with reading(self.sessions) as db:
             return db.scalars(select(table).order_by(table.id)).all()
-
-
-@pytest.fixture
-def database_url(request, tmp_path):
-    """SQLite, and PostgreSQL where a test asks for both."""
-    if getattr(request, "param", "sqlite") == "sqlite":
-        return f"sqlite:///{tmp_path / 'home' / 'myoscreen.db'}"
-    return request.getfixturevalue("postgres").new_database()
-
-
-both_databases = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture

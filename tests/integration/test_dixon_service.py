@@ -20,6 +20,7 @@ from service.pipeline.analyse import analyse_inputs
 from service.pipeline.close import Closing, Holes
 from service.settings import load
 from tests.make import stand_in
+from tests.make.databases import both_databases, database_url  # noqa: F401
 from tests.make.dixon import write_dixon
 from tests.make.received import NOW, take_in
 from tests.make.series import mr_series
@@ -78,17 +79,6 @@ class World:
     def all_of(self, table):
         with reading(self.sessions) as db:
             return db.scalars(select(table).order_by(table.id)).all()
-
-
-@pytest.fixture
-def database_url(request, tmp_path):
-    """SQLite, and PostgreSQL where a test asks for both: what these tests are about is not the database."""
-    if getattr(request, "param", "sqlite") == "sqlite":
-        return f"sqlite:///{tmp_path / 'home' / 'myoscreen.db'}"
-    return request.getfixturevalue("postgres").new_database()
-
-
-both_databases = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture

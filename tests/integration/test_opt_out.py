@@ -19,6 +19,7 @@ from service.pipeline import attempt, close, deliver, run
 from service.pipeline.backup import Extras, Place, backup, restore
 from service.pipeline.close import Closing
 from tests.make import stand_in
+from tests.make.databases import both_databases, database_url  # noqa: F401
 from tests.make.peers import fake_peer
 from tests.make.received import NOW, take_in
 from tests.make.series import STUDY_UID, mr_series
@@ -74,17 +75,6 @@ class World:
     def lists(self, *identities):
         with reading(self.sessions) as db:
             return optouts.lists_any(db, self.home, identities)
-
-
-@pytest.fixture
-def database_url(request, tmp_path):
-    """SQLite, and PostgreSQL where a test asks for both."""
-    if getattr(request, "param", "sqlite") == "sqlite":
-        return f"sqlite:///{tmp_path / 'home' / 'myoscreen.db'}"
-    return request.getfixturevalue("postgres").new_database()
-
-
-both_databases = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture

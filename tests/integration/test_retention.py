@@ -19,6 +19,7 @@ from service.pipeline import close as closing
 from service.pipeline import retention
 from service.pipeline.close import Closing
 from service.pipeline.retention import LOCK, ClockGuard, Terms
+from tests.make.databases import both_databases, database_url  # noqa: F401
 from tests.make.received import NOW, measured_result, take_in
 from tests.make.series import mr_series
 
@@ -27,17 +28,6 @@ CLOSED = NOW + 2 * QUIET
 CLOSING = Closing(quiet=QUIET, hard_cap=timedelta(minutes=30))
 OLD = CLOSED + timedelta(days=31)
 TERMS = Terms.in_days(pixels=30, results=60, rows=90)
-
-
-BOTH = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
-
-
-@pytest.fixture
-def database_url(request, tmp_path):
-    """An empty SQLite database; on PostgreSQL where the test asks for both."""
-    if getattr(request, "param", "sqlite") == "sqlite":
-        return f"sqlite:///{tmp_path / 'home' / 'myoscreen.db'}"
-    return request.getfixturevalue("postgres").new_database()
 
 
 @pytest.fixture
@@ -96,7 +86,7 @@ def change(sessions, table, **values):
         db.execute(update(table).values(**values))
 
 
-@BOTH
+@both_databases
 def test_each_kind_goes_in_its_own_time_and_the_audit_stays(sessions, home, images, finished):
     assert purge(sessions, home, OLD - timedelta(days=2)) == {"pixels": 0, "results": 0, "rows": 0}
     assert images_left(home) == len(images)
@@ -149,7 +139,7 @@ def test_unfinished_and_recent_work_is_never_touched(sessions, home, images, fin
     assert images_left(home) == len(images)
 
 
-@BOTH
+@both_databases
 def test_a_hold_keeps_everything_until_it_is_released(sessions, home, images, finished):
     study = one(sessions, Study)
     with sessions.begin() as db:
@@ -271,7 +261,7 @@ def test_what_is_gone_can_be_neither_run_nor_sent_again(sessions, home, finished
     assert told.value.reason.code == "results_purged"
 
 
-@BOTH
+@both_databases
 def test_a_late_image_of_a_purged_series_is_kept_but_half_a_series_is_not_measured(
     sessions, spool, home, tmp_path, images
 ):
