@@ -17,15 +17,28 @@ from service.dicom.phantom import paraspinal_phantom
 from service.dicom.seg import write_seg
 from service.dicom.series import read_volume, scan
 from service.dicom.synthesis import write_phantom
+from service.pictures.figures import ReferenceCurve, draw_curves
 from service.pictures.overlay import make_panels
 from service.pictures.pages import draw_charts, report_pdf
-from service.pictures.summary import summary_image
+from service.pictures.summary import BELOW_PX, BESIDE_PX, summary_image
 from tests.make import results
 
 #: A long HASTE series of the spine.
 SHAPE = {"slices": 200, "rows": 320, "columns": 260, "spacing_mm": (1.4, 1.4), "slice_step_mm": 4.0}
 #: What the four objects of the usual set may take together on a machine of two cores (issue 7).
 LIMIT_S = 1.5
+#: The norm of the one score, so that capture and document have their curve, as in a result that is scored.
+AGES = tuple(range(20, 85, 2))
+CURVES = {
+    "imat_fraction": ReferenceCurve(
+        age_years=AGES,
+        p5=tuple(0.02 + 0.001 * age for age in AGES),
+        p50=tuple(0.05 + 0.002 * age for age in AGES),
+        p95=tuple(0.08 + 0.003 * age for age in AGES),
+        label="demonstration@1, women",
+        status="demonstration",
+    )
+}
 
 
 def objects(scratch: Path, repeats: int) -> dict[str, float]:
@@ -46,11 +59,13 @@ def objects(scratch: Path, repeats: int) -> dict[str, float]:
     sr = results.write_sr(stack, told, **cited, path=paths["sr"])
 
     def document() -> None:
-        pages = report_pdf(told, results.BANNER, panels, charts=draw_charts(told, {}))
+        pages = report_pdf(told, results.BANNER, panels, charts=draw_charts(told, CURVES))
         write_pdf(stack, pages, sr=sr, **usual, path=paths["pdf"])
 
     def drawn_capture() -> None:
-        write_capture(stack, summary_image(told, results.BANNER, panels), **usual, path=paths["sc"])
+        curves = draw_curves(told, CURVES, sizes_px=[BESIDE_PX, BELOW_PX], bare=True)
+        picture = summary_image(told, results.BANNER, panels, curves=curves)
+        write_capture(stack, picture, **usual, path=paths["sc"])
 
     def label_map() -> None:
         write_seg(stack, mask, **drawing, path=paths["map"], encoding="labelmap", compressed=True)

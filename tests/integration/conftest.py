@@ -3,9 +3,10 @@
 import pytest
 
 from service import receiver
-from service.db.session import make_sessions, upgrade
+from service.db.session import make_sessions
 from service.settings import load
 from tests.make import results, servers
+from tests.make.databases import bring_up, new_sqlite
 from tests.make.running import free_port
 from tests.make.web import copy_world, make_world
 
@@ -24,16 +25,23 @@ def redis_url(tmp_path_factory):
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request, tmp_path):
-    """An empty database, once of each kind."""
+    """A database at the current revision, once of each kind."""
+    if request.param == "sqlite":
+        return new_sqlite(tmp_path / "home")
+    return request.getfixturevalue("postgres").new_database()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request, tmp_path):
+    """A database without a table, once of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'home' / 'myoscreen.db'}"
-    return request.getfixturevalue("postgres").new_database()
+    return request.getfixturevalue("postgres").empty_database()
 
 
 @pytest.fixture
 def sessions(database_url):
     """Sessions on a database at the current revision."""
-    upgrade(database_url)
     made = make_sessions(database_url)
     yield made
     made.kw["bind"].dispose()
@@ -46,7 +54,7 @@ def make_settings(tmp_path):
     def make(**changes):
         values = {"dicom_port": free_port(), "http_port": free_port(), "spool_min_free_mb": 0}
         settings = load(home=tmp_path / "home", **{**values, **changes})
-        upgrade(settings.resolved_database_url)
+        bring_up(settings.resolved_database_url)
         return settings
 
     return make

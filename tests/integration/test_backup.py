@@ -102,7 +102,7 @@ def test_rows_images_and_results_come_back_as_they_were_on_either_database(
     assert copied.damaged == ()
     assert copies.verify(tmp_path / "copy") == []
     if kind == "postgresql":
-        url = request.getfixturevalue("postgres").new_database()
+        url = request.getfixturevalue("postgres").empty_database()
         empty = Place(database_url=url, home=empty.home)
     restored = copies.restore(tmp_path / "copy", empty)
     assert (restored.rows, restored.files) == (copied.rows, copied.files)

@@ -16,10 +16,11 @@ import service.cli
 from service.cli import build_app, check, looks
 from service.core.trouble import Limits, Vitals
 from service.db import ledger
-from service.db.session import make_sessions, upgrade
+from service.db.session import make_sessions
 from service.db.tables import Delivery, PeerCircuit, RejectedCaller
 from service.settings import load
 from tests.make import ledger as filled
+from tests.make.databases import bring_up
 from tests.make.running import free_port
 
 #: pynetdicom 3.0.4 lets the sockets of refused connections go without closing them.
@@ -47,7 +48,7 @@ def site(tmp_path, monkeypatch):
     peer = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": free_port(), "outputs": ["SR"]}
     monkeypatch.setenv("MYOSCREEN_PEER", json.dumps([peer]))
     settings = load()
-    upgrade(settings.resolved_database_url)
+    bring_up(settings.resolved_database_url)
     (home / "spool").mkdir()
     sessions = make_sessions(settings.resolved_database_url)
     # A full disk of the machine that runs the tests is not what they are about.
@@ -112,7 +113,7 @@ def test_doctor_in_german_and_with_the_status_of_the_worst(site, monkeypatch, ca
     status, out = call(monkeypatch, capsys, "doctor", "--german")
     assert status == 2
     assert "kritisch  service: Der Datenträger ist voll" in out
-    assert "Warnung   peer pacs: Die Gegenstelle pacs antwortet nicht" in out
+    assert "Warnung   peer pacs: Der Partner pacs antwortet nicht" in out
 
 
 def test_doctor_says_once_that_the_database_is_of_another_revision(site, monkeypatch, capsys):

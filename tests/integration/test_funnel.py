@@ -10,9 +10,10 @@ import pytest
 from service.core.funnel import STEPS, Place, Step
 from service.core.status import AnalysisState
 from service.db.funnel import Wanted, funnel, list_studies
-from service.db.session import make_sessions, reading, upgrade
+from service.db.session import make_sessions, reading
 from service.db.tables import Study
 from tests.make import funnel as made
+from tests.make.databases import bring_up
 from tests.make.funnel import NOW
 
 SINCE = (None, NOW - timedelta(days=1), NOW - timedelta(days=30))
@@ -24,7 +25,7 @@ def scattered(request, tmp_path_factory):
     url = f"sqlite:///{tmp_path_factory.mktemp('funnel') / 'a.db'}"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres").new_database()
-    upgrade(url)
+    bring_up(url)
     sessions = make_sessions(url)
     with sessions.begin() as session:
         made.scatter(session, Random(4), studies=140)

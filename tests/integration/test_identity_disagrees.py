@@ -8,9 +8,10 @@ import pytest
 from pypdf import PdfReader
 
 from service.core.status import OutputKind
-from service.db.session import make_sessions, upgrade
+from service.db.session import make_sessions
 from service.db.tables import Series
 from tests.make import again
+from tests.make.databases import bring_up
 
 SENTENCE = "The series of the study disagree in PatientID, PatientBirthDate."
 
@@ -20,7 +21,7 @@ def world(tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     url = f"sqlite:///{home / 'myoscreen.db'}"
-    upgrade(url)
+    bring_up(url)
     sessions = make_sessions(url)
     yield again.World(sessions, home)
     sessions.kw["bind"].dispose()

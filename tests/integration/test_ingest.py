@@ -9,9 +9,10 @@ from typer.testing import CliRunner
 
 from service import files
 from service.cli import build_app
-from service.db.session import make_sessions, reading, upgrade
+from service.db.session import make_sessions, reading
 from service.db.tables import Instance, Series
 from service.pipeline import intake
+from tests.make.databases import bring_up
 from tests.make.received import encoded
 from tests.make.results import write_objects
 from tests.make.series import STUDY_UID, mr_series, mr_slice, save
@@ -21,7 +22,7 @@ from tests.make.series import STUDY_UID, mr_series, mr_slice, save
 def home(tmp_path, monkeypatch):
     """An installation of its own."""
     folder = tmp_path / "home"
-    upgrade(f"sqlite:///{folder / 'myoscreen.db'}")
+    bring_up(f"sqlite:///{folder / 'myoscreen.db'}")
     monkeypatch.setenv("MYOSCREEN_HOME", str(folder))
     monkeypatch.setenv("MYOSCREEN_SPOOL_MIN_FREE_MB", "0")
     return folder

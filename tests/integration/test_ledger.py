@@ -57,11 +57,11 @@ def test_the_migrations_make_the_tables_of_this_program(sessions, database_url):
     assert upgrade(database_url) == session.revision(database_url)
 
 
-def test_a_database_without_tables_is_refused_until_it_is_upgraded(database_url):
+def test_a_database_without_tables_is_refused_until_it_is_upgraded(empty_database_url):
     with pytest.raises(SchemaMismatch, match="db upgrade"):
-        require_current(database_url)
-    upgrade(database_url)
-    require_current(database_url)
+        require_current(empty_database_url)
+    upgrade(empty_database_url)
+    require_current(empty_database_url)
 
 
 def test_going_back_leaves_no_table_of_ours(sessions, database_url):

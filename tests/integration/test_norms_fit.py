@@ -18,11 +18,12 @@ from service.core.norms import Scorable, score
 from service.core.series import Person
 from service.core.status import AnalysisState
 from service.db.cohort import reference_people
-from service.db.session import make_sessions, reading, upgrade
+from service.db.session import make_sessions, reading
 from service.db.tables import Analysis, Study
 from service.errors import NormMismatch
 from service.pipeline.cohort import read_csv
 from service.pipeline.references import read_norm
+from tests.make.databases import bring_up
 from tests.make.facts import DEFINITION, facts
 from tests.make.ledger import make_finding
 from tests.make.norm_trials import beside_vgam, error_of, held_by_intervals, share_of_all
@@ -302,7 +303,7 @@ def fill(sessions, people):
 def test_a_table_is_made_of_the_ledger_and_names_nobody(tmp_path, monkeypatch):
     monkeypatch.setenv("MYOSCREEN_HOME", str(tmp_path / "home"))
     url = f"sqlite:///{tmp_path / 'home' / 'myoscreen.db'}"
-    upgrade(url)
+    bring_up(url)
     sessions = make_sessions(url)
     people = cohort(130, np.random.default_rng(6))
     fill(sessions, people)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from service.cli import build_app
 from service.db import cohort, deliveries, optouts, orders
-from service.db.session import make_sessions, reading, upgrade
+from service.db.session import make_sessions, reading
 from service.db.tables import Analysis, AuditEntry, Delivery, OptOut, Output
 from service.dicom.spool import Spool
 from service.errors import ConfigurationError, InvalidRequest
@@ -19,7 +19,7 @@ from service.pipeline import attempt, close, deliver, run
 from service.pipeline.backup import Extras, Place, backup, restore
 from service.pipeline.close import Closing
 from tests.make import stand_in
-from tests.make.databases import both_databases, database_url  # noqa: F401
+from tests.make.databases import both_databases, bring_up, database_url  # noqa: F401
 from tests.make.peers import fake_peer
 from tests.make.received import NOW, take_in
 from tests.make.series import STUDY_UID, mr_series
@@ -282,7 +282,7 @@ def command(tmp_path, monkeypatch):
     """Run a command on an installation of its own."""
     home = tmp_path / "installation"
     monkeypatch.setenv("MYOSCREEN_HOME", str(home))
-    upgrade(f"sqlite:///{home / 'myoscreen.db'}")
+    bring_up(f"sqlite:///{home / 'myoscreen.db'}")
 
     def run_it(*args, given=""):
         return CliRunner().invoke(build_app("optout"), ["optout", *args], input=given)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from service.db.session import upgrade
+from tests.make.databases import bring_up
 from tests.make.running import free_port, wait_for
 from tests.make.series import mr_series
 from tests.make.servers import end, find_program, listens
@@ -30,7 +30,7 @@ def traced_receiver(home, trace):
         "MYOSCREEN_DICOM_PORT": str(port),
         "MYOSCREEN_SPOOL_MIN_FREE_MB": "0",
     }
-    upgrade(f"sqlite:///{home / 'myoscreen.db'}")
+    bring_up(f"sqlite:///{home / 'myoscreen.db'}")
     strace = find_program("strace")
     command = [strace, "-f", "-yy", "-s", "16", "-e", f"trace={','.join(CALLS)}", "-o", str(trace)]
     process = subprocess.Popen(

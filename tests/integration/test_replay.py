@@ -13,13 +13,14 @@ from typer.testing import CliRunner
 from service.cli import build_app
 from service.cli.workshops import recipe_from
 from service.db import orders
-from service.db.session import make_sessions, upgrade
+from service.db.session import make_sessions
 from service.db.tables import Analysis, AuditEntry, Delivery, Instance, Output
 from service.errors import InvalidRequest
 from service.pipeline.keepsake import KEPT_NAME
 from service.pipeline.replay import replay
 from service.settings import load
 from tests.make import again
+from tests.make.databases import bring_up
 
 FIRST = 1
 
@@ -38,7 +39,7 @@ def template(tmp_path_factory):
 
 def _open(home):
     url = f"sqlite:///{home / 'myoscreen.db'}"
-    upgrade(url)
+    bring_up(url)
     return make_sessions(url)
 
 

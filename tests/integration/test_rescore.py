@@ -9,7 +9,7 @@ import pydicom
 import pytest
 
 from service.db import orders, rescoring
-from service.db.session import make_sessions, reading, upgrade
+from service.db.session import make_sessions, reading
 from service.db.tables import Analysis, Delivery, Series
 from service.db.withdrawals import withdraw
 from service.errors import InvalidRequest
@@ -18,6 +18,7 @@ from service.pipeline.keepsake import KEPT_NAME
 from service.pipeline.lookover import look
 from service.pipeline.rescore import Scale
 from tests.make import again
+from tests.make.databases import bring_up
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def template(tmp_path_factory, workshop):
 
 def _open(home):
     url = f"sqlite:///{home / 'myoscreen.db'}"
-    upgrade(url)
+    bring_up(url)
     return make_sessions(url)
 
 

@@ -14,7 +14,7 @@ from service import files
 from service.core.status import DeliveryState
 from service.db import orders
 from service.db.retention import Kept, mark_results, still_old
-from service.db.session import Sessions, make_sessions, reading, upgrade
+from service.db.session import Sessions, make_sessions, reading
 from service.db.tables import Analysis, Delivery, Event, Output
 from service.db.withdrawals import withdraw
 from service.dicom.spool import Spool
@@ -24,6 +24,7 @@ from service.pipeline.job import Outcome
 from service.pipeline.keepsake import KEPT_NAME
 from service.pipeline.rescoring import order_rescore
 from tests.make import ledger
+from tests.make.databases import bring_up
 from tests.make.running import wait_for
 
 
@@ -98,7 +99,7 @@ def site(sessions, tmp_path):
 def busy(postgres, tmp_path):
     """On PostgreSQL, where two transactions may write at a time."""
     url = postgres.new_database()
-    upgrade(url)
+    bring_up(url)
     sessions = make_sessions(url)
     yield made(sessions, tmp_path)
     sessions.kw["bind"].dispose()

@@ -9,10 +9,11 @@ import pytest
 
 from service.core.variant import Variant
 from service.db import orders
-from service.db.session import make_sessions, upgrade
+from service.db.session import make_sessions
 from service.db.tables import Output, Series
 from service.pipeline import retention
 from tests.make import again
+from tests.make.databases import bring_up
 from tests.make.stations import Truthful, body, slices_of, write_stations
 
 STATIONS, SLICES, OVERLAP = 3, 5, 0
@@ -59,7 +60,7 @@ def template(tmp_path_factory, workshop, whole):
 
 def _open(home):
     url = f"sqlite:///{home / 'myoscreen.db'}"
-    upgrade(url)
+    bring_up(url)
     return make_sessions(url)
 
 
@@ -137,7 +138,7 @@ def test_a_segmentation_of_one_station_that_was_changed_is_named(world, workshop
 
 def test_a_worker_on_postgresql_scores_stations_again(postgres, tmp_path, workshop, whole):
     url, plain = postgres.new_database(), replace(workshop, variants=VARIANTS[:1], gsps=False)
-    upgrade(url)
+    bring_up(url)
     sessions = make_sessions(url)
     world = measured(sessions, tmp_path / "home", plain, whole)
     ordered, published = rescored(world, again.shifted(plain))

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from service.db import people
-from service.db.session import make_sessions, upgrade
+from service.db.session import make_sessions
 from service.db.tables import Analysis
 from service.pipeline.keepsake import KEPT_NAME
 from tests.make import ledger
+from tests.make.databases import bring_up
 from tests.make.web import PASSWORD
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -35,7 +36,7 @@ PROGRAM = "from service.settings import load; from service.web.app import serve;
 def server(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     url = f"sqlite:///{home / 'myoscreen.db'}"
-    upgrade(url)
+    bring_up(url)
     sessions = make_sessions(url)
     ids = ledger.fill(sessions, home, bulk=30)
     with sessions.begin() as session:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -108,6 +108,15 @@ def _deliveries(session: Session, archive: list[str]) -> Iterator[str]:
             yield f"delivery {row.id} is still {row.state}"
     for analysis in session.scalars(select(Analysis).where(Analysis.state != AnalysisState.SUPERSEDED)):
         wanted = SENT.get(AnalysisState(analysis.state), frozenset())
-        for output in session.scalars(select(Output).where(Output.analysis_id == analysis.id)):
-            if output.kind in wanted and output.sop_instance_uid not in archive:
-                yield f"output {output.id} of a current result never reached the archive"
+        outputs = session.scalars(select(Output).where(Output.analysis_id == analysis.id)).all()
+        if wanted and not _holds_one_set([output for output in outputs if output.kind in wanted], archive):
+            yield f"no whole set of the current result {analysis.id} is in the archive"
+
+
+def _holds_one_set(outputs: Sequence[Output], archive: Container[str]) -> bool:
+    """Whether every object of one variant is there: others are for peers that refuse a class."""
+    sets: dict[str, list[Output]] = {}
+    for output in outputs:
+        for name in output.variants.split():
+            sets.setdefault(name, []).append(output)
+    return any(all(output.sop_instance_uid in archive for output in whole) for whole in sets.values())

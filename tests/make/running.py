@@ -17,7 +17,8 @@ from typing import Any
 import httpx
 
 from service.db import people
-from service.db.session import make_sessions, upgrade
+from service.db.session import make_sessions
+from tests.make.databases import bring_up
 
 #: Bounds, not expectations: a loaded machine may take this long.
 START_SECONDS = 90.0
@@ -149,7 +150,7 @@ class RunningService:
 
 def _prepare(url: str) -> str:
     """Make the database as `db upgrade` does, and an API key as `key add` does."""
-    upgrade(url)
+    bring_up(url)
     sessions = make_sessions(url)
     with sessions.begin() as session:
         key = people.add_key(session, name="tests", role="admin", now=datetime.now(UTC), actor="tests")

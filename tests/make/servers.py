@@ -6,6 +6,7 @@ A server whose program is not installed skips the test, naming the program.
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -15,12 +16,14 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from service.db.session import upgrade
 from tests.make.running import free_port, wait_for
 
 START_SECONDS = 60.0
@@ -125,7 +128,7 @@ def start_redis(folder: Path) -> Iterator[tuple[Server, str]]:
         yield server, f"redis://127.0.0.1:{port}/0"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Postgres:
     """A running PostgreSQL."""
 
@@ -137,11 +140,26 @@ class Postgres:
         return f"postgresql://myoscreen@127.0.0.1:{self.port}/{database}"
 
     def new_database(self) -> str:
-        """Make an empty database and return its URL."""
+        """Make a database at the current revision, by a copy of one that was upgraded, and return its URL."""
+        return self.url(self._create(_upgraded(self)))
+
+    def empty_database(self) -> str:
+        """Make a database without a table and return its URL."""
+        return self.url(self._create("template1"))
+
+    def _create(self, template: str) -> str:
         name = f"t{uuid.uuid4().hex[:12]}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        return self.url(name)
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+
+@cache
+def _upgraded(postgres: Postgres) -> str:
+    """The name of the one that is copied."""
+    url = postgres.empty_database()
+    upgrade(url)
+    return url.rpartition("/")[2]
 
 
 def _postgres_program(name: str) -> str:
@@ -179,6 +197,9 @@ def start_postgres() -> Iterator[Postgres]:
             found = Postgres(server, port)
             wait_for("PostgreSQL to answer", lambda: _answers(found), seconds=START_SECONDS)
             yield found
+            # At once: its data are thrown away, so nothing is written out and no client waited for.
+            if server.process is not None:
+                server.process.send_signal(signal.SIGQUIT)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
