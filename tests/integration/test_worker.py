@@ -88,6 +88,7 @@ def receive(settings, sessions, folder, **changes):
     take_in(sessions, Spool(settings.spool_dir), mr_series(folder, **changes), now=datetime.now(UTC))
 
 
+@pytest.mark.parametrize("grown_or_embedded", ["grown"], indirect=True)
 def test_a_worker_killed_in_mid_analysis_costs_an_attempt_and_not_the_result(installation, tmp_path):
     settings, sessions = installation
     peer = fake_peer()
