@@ -12,7 +12,6 @@ import pydicom
 import pytest
 from sqlalchemy import select
 
-from service.cli.workshops import recipe_from
 from service.core.mask import Label
 from service.core.variant import Variant
 from service.db.session import reading
@@ -20,7 +19,7 @@ from service.db.tables import Analysis
 from service.dicom.spool import Spool
 from service.pipeline import batch, close
 from service.pipeline.close import Closing, Holes
-from service.settings import load
+from tests.make import network
 from tests.make.received import NOW, take_in
 from tests.make.tools import program
 from tests.make.tools import run as call
@@ -52,7 +51,7 @@ def scan(tmp_path_factory):
 @pytest.fixture(scope="module")
 def results(scan, tmp_path_factory):
     """The stations, analysed for two peers: one wants another form and language, and label maps."""
-    workshop = replace(recipe_from(load())(), variants=(Variant(), PLANAR), gsps=True)
+    workshop = replace(network.workshop(), variants=(Variant(), PLANAR), gsps=True)
     out = tmp_path_factory.mktemp("out")
     return Result(out, batch.analyse_paths(sum(scan.stations, ()), out, lambda: workshop))
 

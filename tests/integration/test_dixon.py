@@ -12,7 +12,6 @@ import numpy as np
 import pydicom
 import pytest
 
-from service.cli.workshops import recipe_from
 from service.core.dixon import find_input_sets
 from service.core.series import Role
 from service.dicom.series import read_volume, scan
@@ -20,7 +19,7 @@ from service.errors import UnreadableSeries
 from service.pipeline import batch
 from service.pipeline.analyse import _mask_digest
 from service.pipeline.inputs import inputs_section, newest_time, pair_check, read_images, why_not_eligible
-from service.settings import load
+from tests.make import network
 from tests.make.data import data_dir
 from tests.make.dixon import write_dixon
 from tests.make.series import enhanced_mr
@@ -33,7 +32,7 @@ real_data = pytest.mark.skipif(data_dir() is None, reason="no real data (MYOSCRE
 @pytest.fixture(scope="module")
 def workshop():
     """The shipped network, loaded once."""
-    return recipe_from(load())()
+    return network.workshop()
 
 
 def analyse(folder: Path, out: Path, workshop):

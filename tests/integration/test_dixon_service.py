@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from service.cli.workshops import recipe_from
 from service.core.series import Role
 from service.core.status import OutputKind
 from service.db import ledger, listing, orders
@@ -18,8 +17,7 @@ from service.errors import InvalidRequest
 from service.pipeline import attempt, close, run
 from service.pipeline.analyse import analyse_inputs
 from service.pipeline.close import Closing, Holes
-from service.settings import load
-from tests.make import stand_in
+from tests.make import network, stand_in
 from tests.make.databases import both_databases, database_url  # noqa: F401
 from tests.make.dixon import write_dixon
 from tests.make.received import NOW, take_in
@@ -365,8 +363,8 @@ def test_a_pair_in_one_series_names_it_once(world):
 
 @pytest.fixture(scope="module")
 def workshop():
-    """The shipped network."""
-    return recipe_from(load())()
+    """The shipped network, loaded once."""
+    return network.workshop()
 
 
 def test_the_service_measures_a_pair_as_analyse_does(world, workshop, tmp_path, monkeypatch):

@@ -10,9 +10,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from service.cli.workshops import recipe_from
 from service.pipeline import batch
-from service.settings import load
+from tests.make import network
 from tests.make.nifti import read_nifti
 from tests.make.stations import STEP_MM, body, slices_of, write_stations
 from tests.make.tools import run
@@ -23,7 +22,7 @@ STATIONS, SLICES, OVERLAP = 3, 8, 2
 @pytest.fixture(scope="module")
 def workshop():
     """The shipped network, loaded once."""
-    return recipe_from(load())()
+    return network.workshop()
 
 
 def analyse(folder, out, workshop, **how):
