@@ -11,10 +11,10 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 DATA ?= ../shared/data
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run demo test check format lint types imports docs unit integration acceptance soak fuzz bench train nnunet-parity norms-trials lock clean
+.PHONY: help setup run demo test check format lint types imports docs unit integration acceptance soak fuzz bench train nnunet-parity norms-trials audit-dependencies lock clean
 
 help: ## list what can be done
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.runtime ## set up .venv with the command in it
 
@@ -28,11 +28,12 @@ demo: ## start everything and play the phantom (or SERIES=folder) through it; ON
 test: test-setup ## set up what tests need, and run every test
 	$(PYTEST)
 
-check: test-setup ## format, lint, types, import contracts, tests
+check: test-setup ## format, lint, types, import contracts, security lint, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --severity-level medium --configfile pyproject.toml --recursive service
 	$(PYTEST) --cov --cov-report=term
 
 format: test-setup ## put the code into the house format
@@ -46,12 +47,13 @@ docs: test-setup ## write the pages that are made from the code: conformance sta
 unit: test-setup ## run the tests that touch memory only
 	$(BIN)/python -m pytest tests/unit
 
-soak: test-setup ## run what takes long: the crash matrix, SOAK_KILLS random kills, long outages, 50,000 instances, the self-test
+soak: test-setup ## run what takes long: the crash matrix, SOAK_KILLS random kills, long outages, 50,000 instances, the self-test, every page in every look
 	$(BIN)/python -m pytest tests/soak -s -v
 
-fuzz: test-setup ## search for bytes on the wire and in files that break the service, FUZZ_SECONDS long each (120)
+fuzz: test-setup ## search for bytes on the wire, files and requests that break the service, FUZZ_SECONDS long each (120)
 	$(BIN)/python -m tests.fuzz.wire --seconds $(or $(FUZZ_SECONDS),120)
 	$(BIN)/python -m tests.fuzz.files --seconds $(or $(FUZZ_SECONDS),120)
+	$(BIN)/python -m tests.fuzz.rest --seconds $(or $(FUZZ_SECONDS),120)
 
 bench: test-setup ## measure, as ratios side by side in one run
 	$(BIN)/python -m tests.bench
@@ -67,6 +69,13 @@ train: ## rebuild the network from DATA=folder (own environment, torch)
 norms-trials: test-setup ## fitted reference tables on people of known scores, and beside R's VGAM
 	$(BIN)/python -m tests.make.norm_trials
 
+audit-dependencies: ## ask a public database of known faults about every pinned package (own environment, network)
+	test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet --upgrade pip
+	.venv-audit/bin/pip install --quiet --group audit
+	for set in runtime test build; do \
+	  .venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements/$$set.txt; done
+
 nnunet-parity: ## compare imported networks with nnU-Net's own predictor (own environment, torch)
 	test -x .venv-nnunet/bin/python || $(PYTHON) -m venv .venv-nnunet
 	.venv-nnunet/bin/pip install --quiet --upgrade pip
@@ -81,7 +90,7 @@ lock: test-setup ## resolve the requirement files again
 	    --output-file requirements/$${set%%:*}.txt; done
 
 clean: ## remove what was built (not the data of a running service)
-	rm -rf $(VENV) .venv-train .venv-nnunet dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage
+	rm -rf $(VENV) .venv-train .venv-nnunet .venv-audit dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage
 
 .PHONY: test-setup
 test-setup: $(VENV)/.test $(VENV)/.packages

@@ -6,7 +6,9 @@
     |- UnreadableSeries       the pixels or headers cannot be turned into a volume
     |- NotEligible            an answer, not a failure: the stack is outside the intended use
     |- NotAssessable          an answer, not a failure: eligible, but no trustworthy measurement
+    |- EditRefused            an answer, not a failure: an edited segmentation that is not taken
     |- ModelMismatch          the network on disk is not the one its card describes
+    |- NotAsActivated         a file is not the one that was activated
     |- ProviderUnavailable    a demanded execution provider is not the one that ran
     |- NormMismatch           a reference table cannot be used as it is written
     |- LeaseLost              another worker owns this analysis now
@@ -16,6 +18,7 @@
     |- BackupError            a backup cannot be made or put back as asked
     |- DemonstrationFailed    `myoscreen demo` did not come to its end
     |- InvalidRequest         what a person or program asked for cannot be done as asked
+    |- LoginRefused           what an OpenID provider said of a person cannot be trusted or used
     `- DeliveryError          a result did not reach a peer (worth another try)
        |- PeerUnreachable
        `- StoreRefused
@@ -77,10 +80,22 @@ class NotAssessable(ServiceError):
     code = "not_assessable"
 
 
+class EditRefused(ServiceError):
+    """An edited segmentation that came back is not taken: an answer, not a failure."""
+
+    code = "edit_refused"
+
+
 class ModelMismatch(ServiceError):
     """The network on disk is not the one that its card describes."""
 
     code = "model_mismatch"
+
+
+class NotAsActivated(ServiceError):
+    """A file behind what is in force is not the one that was activated."""
+
+    code = "not_as_activated"
 
 
 class ProviderUnavailable(ServiceError):
@@ -126,6 +141,12 @@ class InvalidRequest(ServiceError):
     """What a person or program asked for cannot be done as asked."""
 
     code = "invalid_request"
+
+
+class LoginRefused(ServiceError):
+    """What an OpenID provider said of a person cannot be trusted or used."""
+
+    code = "login_refused"
 
 
 class BackupError(ServiceError):

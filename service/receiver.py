@@ -11,14 +11,15 @@ from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Any
 
+from service import tracing
 from service.db.session import Sessions, make_sessions, require_current
 from service.dicom import commitment, reporting, tls
 from service.dicom.callers import Caller, CallerList
-from service.dicom.scp import Bounds, Listener, Receiver, Refused, Rejected
+from service.dicom.scp import Bounds, Listener, Received, Receiver, Refused, Rejected
 from service.dicom.spool import Spool
 from service.errors import ConfigurationError
 from service.files import make_private_dir
-from service.pipeline import commit, confirm, deliver, intake, rejections, selftest
+from service.pipeline import commit, confirm, deliver, edited_intake, intake, rejections, selftest, traces
 from service.pipeline.presence import Presence
 from service.settings import Peer, Settings
 
@@ -71,6 +72,13 @@ def open_door(settings: Settings) -> Door:
     spool.make_folders()
     recorder = intake.Recorder(sessions, spool)
 
+    visits = traces.Visits(sessions)
+
+    def on_instance(received: Received) -> None:
+        began = traces.now()
+        recorder.record(received)
+        visits.note(received.identity.series_uid, received.calling_ae, began)
+
     def on_refused(refused: Refused) -> None:
         intake.count_refused(sessions, refused)
 
@@ -93,11 +101,13 @@ def open_door(settings: Settings) -> Door:
             ),
             spool=spool,
             listener=Listener(
-                on_instance=recorder.record,
+                on_instance=on_instance,
                 on_refused=on_refused,
                 on_rejected=on_rejected,
+                on_edit=edited_intake.taker(sessions) if any(peer.edits for peer in settings.peer) else None,
                 on_report=reporter(settings, sessions) if _reports(settings) else None,
                 desk=commitment_desk(settings, sessions, spool),
+                on_left=visits.end,
             ),
             bounds=Bounds(
                 associations=settings.max_associations,
@@ -181,6 +191,7 @@ def callers(settings: Settings) -> list[Caller]:
             may_send=peer.may_send,
             may_report=peer.confirm == "commitment",
             may_ask=any(each.commitment_scp for each in _namesakes(settings, peer)),
+            may_edit=peer.edits,
             unwanted=peer.unwanted,
             tls=peer.tls,
             tls_subject=peer.tls_subject,
@@ -199,6 +210,7 @@ def serve(settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+    tracing.start(settings.tracing_target, door="receiver")
     door = open_door(settings)
     # What was loaded stays: the collector need not look through it again and again (7 % of the time).
     gc.collect()
@@ -208,3 +220,4 @@ def serve(settings: Settings) -> None:
             pass
         door.receiver.close_door()
     door.close()
+    tracing.stop()

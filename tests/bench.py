@@ -1,4 +1,4 @@
-"""`make bench`: how fast the network is, what the service adds to it, and how fast it takes images in.
+"""`make bench`: how fast network and service are, how fast images come in, and how fast pages answer.
 
 Ratios are taken side by side in one run, because absolute times are those of the machine.
 """
@@ -29,6 +29,7 @@ from service.inference.segmenter import OnnxSegmenter
 from service.pipeline.references import bundled_models_dir
 from tests.bench_ingest import ingest
 from tests.bench_objects import objects
+from tests.bench_pages import pages
 from tests.make.running import RunningService, free_port, running_service, wait_for
 from tests.make.tools import storescu
 
@@ -52,6 +53,7 @@ def main() -> None:
         "turnaround": turnaround,
         "ingest": ingest,
         "objects": objects,
+        "pages": pages,
     }
     parser.add_argument("--only", choices=parts, action="append", help="this part; repeatable")
     arguments = parser.parse_args()

@@ -1,9 +1,14 @@
-"""What every test shares: a clean environment, and an honest account of what was skipped."""
+"""What every test shares: a clean environment, a look for people's names where none may be, and an honest
+account of what was skipped.
+"""
 
+import logging
 import os
 from pathlib import Path
 
 import pytest
+
+from tests.make.leaks import Watch, watch_browsers, watch_everything
 
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
 
@@ -16,6 +21,39 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     # Tests run side by side, a process a core: threads of their own would only get in each other's way.
     os.environ["MYOSCREEN_INFERENCE_THREADS"] = "1"
+
+
+WATCH = Watch()
+
+
+def pytest_sessionstart() -> None:
+    """From here on, logs, URLs and answers of /metrics are kept for the look after each test."""
+    watch_everything(WATCH)
+
+
+def pytest_collection_finish() -> None:
+    """The tests are read, so it is known whether they use a browser."""
+    watch_browsers(WATCH)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """A test may have set up logging anew, without our handler."""
+    logging.getLogger().addHandler(WATCH)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    """Fail the test after which somebody is named in a log, in an answer of /metrics, or in a URL."""
+    report = yield
+    if call.when != "teardown":
+        return report
+    WATCH.note("standard error", report.capstderr)
+    found = WATCH.look()
+    if found and item.get_closest_marker("names_people") is None:
+        report.outcome = "failed"
+        report.longrepr = "\n".join(["A patient of the tests is named.", *found])
+    return report
 
 
 def _skipped(terminalreporter: pytest.TerminalReporter) -> list[tuple[str, str]]:

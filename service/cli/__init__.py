@@ -30,6 +30,7 @@ COMMANDS = {
     "withdraw": "withdrawal",
     **dict.fromkeys(("rescore", "replay"), "again"),
     "audit": "auditing",
+    "activation": "activation",
     "analyse": "analyse",
     "rules": "rules",
     "optout": "optout",

@@ -8,6 +8,7 @@ import typer
 
 import service
 from service.cli.people import ACTOR
+from service.cli.standing import standing
 from service.cli.withdrawal import LARGEST_ID
 from service.cli.workshops import recipe_from
 from service.db import people, rescoring
@@ -15,9 +16,10 @@ from service.db.session import Sessions, make_sessions, reading, require_current
 from service.dicom.spool import Spool
 from service.errors import InvalidRequest
 from service.inference.card import read_card
+from service.pipeline.comparing import Replayed
 from service.pipeline.lookover import Look, look
 from service.pipeline.references import read_norms, read_policy
-from service.pipeline.replay import Replayed, replay
+from service.pipeline.replay import replay
 from service.pipeline.rescore import Scale
 from service.pipeline.rescoring import order_rescore
 from service.settings import Settings, load
@@ -78,7 +80,7 @@ def _wanted(sessions: Sessions, named: list[int], since: datetime | None) -> lis
 
 def _scale(settings: Settings) -> Scale:
     """What this installation scores with now."""
-    recipe = recipe_from(settings)
+    recipe = recipe_from(standing(settings))
     return Scale(
         norms=read_norms(recipe.models_dir, recipe.norms),
         policy=read_policy(recipe.models_dir, recipe.policy),
@@ -131,7 +133,7 @@ def replay_command(
     replayed = replay(
         _sessions(settings),
         analysis_id,
-        recipe_from(settings),
+        recipe_from(standing(settings)),
         home=settings.home,
         spool=Spool(settings.spool_dir),
         network=network,

@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal, TextIO
 
 import typer
 
+from service.cli.people import ACTOR
 from service.core.chain import EXPLAINED
 from service.db import audit as rows
+from service.db.people import record
 from service.db.session import Sessions, make_sessions, reading, require_current
 from service.errors import InvalidRequest
 from service.pipeline import audit
@@ -79,7 +81,18 @@ def export(
     until: Day = None,
 ) -> None:
     """Write the audit record, the oldest line first; the last day is included."""
-    lines = rows.lines(_sessions(load()), since=_day(since), until=_day(until, days=1))
+    sessions = _sessions(load())
+    lines = rows.lines(sessions, since=_day(since), until=_day(until, days=1))
+    with sessions.begin() as session:
+        detail = {"format": form, "since": since, "until": until}
+        record(
+            session,
+            at=datetime.now(UTC),
+            actor=ACTOR,
+            action="audit_exported",
+            object_type="audit",
+            detail=detail,
+        )
     with _target(out) as file:
         if form == "json":
             for line in lines:

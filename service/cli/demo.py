@@ -114,7 +114,7 @@ def _is_up(settings: Settings) -> bool:
     """Whether the receiver answers C-ECHO, and the dashboard that it is ready."""
     try:
         scu.echo(_address(settings))
-        with urlopen(f"{dashboard_url(settings)}/readyz", timeout=5) as answer:  # noqa: S310 - our own URL
+        with urlopen(f"{dashboard_url(settings)}/readyz", timeout=5) as answer:  # noqa: S310 - our own URL # nosec B310
             return bool(answer.status == HTTPStatus.OK)
     except (PeerUnreachable, OSError):
         return False

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 import service
 from service.cli.people import ACTOR
+from service.cli.standing import standing
 from service.db import retention as rows
 from service.db.session import Sessions, make_sessions, reading, require_current
 from service.errors import InvalidRequest
@@ -95,9 +96,9 @@ def _files_of(prefix: str, model: BaseModel) -> Iterator[tuple[str, Path]]:
 
 
 def _model_files(settings: Settings) -> dict[str, Path]:
-    """The network in use, with every norm, policy and set of rules beside it."""
+    """The networks of the settings and in force, with every norm, policy and set of rules beside them."""
     folder = settings.models_dir or bundled_models_dir()
-    names = (settings.model, "norms", "policies", "rules")
+    names = (settings.model, standing(settings).model, "norms", "policies", "rules")
     return {name: folder / name for name in names if (folder / name).is_dir()}
 
 

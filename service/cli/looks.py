@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from functools import partial
 
 from service import files
+from service.cli.standing import site_from, standing
 from service.cli.workshops import recipe_from
 from service.core.trouble import DAY, Limits, Severity, Trouble, Vitals, find_troubles
 from service.core.trouble_words import age
-from service.db import optouts, overview
+from service.db import activations, optouts, overview
 from service.db.session import make_sessions, reading, require_current
 from service.dicom import scu, tls
 from service.errors import ConfigurationError, ServiceError
@@ -83,7 +84,13 @@ def _parts(settings: Settings) -> Iterator[Part]:
     yield Part(name="secret files", look=partial(_secrets, settings), code="secret_open")
     yield Part(name=DATABASE, look=partial(_database, settings), code="database_unusable")
     yield Part(name="network and norms", look=partial(_workshop, settings), code="model_broken")
-    yield Part(name="rules", look=lambda: rules_from(settings).reference, code="rules_unusable")
+    yield Part(name="rules", look=lambda: rules_from(standing(settings)).reference, code="rules_unusable")
+    yield Part(
+        name="activations",
+        look=partial(_activations, settings),
+        code="activation_broken",
+        needs_database=True,
+    )
     yield Part(
         name="opt-out list",
         look=partial(_opt_outs, settings),
@@ -146,12 +153,22 @@ def _database(settings: Settings) -> str:
 
 
 def _workshop(settings: Settings) -> str:
-    workshop = recipe_from(settings)()
+    workshop = recipe_from(standing(settings))()
     card, segmenter = workshop.card, workshop.segmenter
     norms = ", ".join(table.reference for table in workshop.norms) or "none"
     policy = workshop.policy.reference
     runs = f"{segmenter.provider} in {segmenter.precision}"
     return f"{card.name}@{card.version} on {runs}, norms {norms}, policy {policy}"
+
+
+def _activations(settings: Settings) -> str:
+    """What is in force, and that its files are those that were activated."""
+    site = site_from(settings)
+    with reading(make_sessions(settings.resolved_database_url)) as session:
+        held, found = site.held(session), activations.in_force(session)
+    site.require_unchanged(held)
+    told = [f"{kind} {held.names[kind] or 'none'} (line {found[kind].id})" for kind in found]
+    return ", ".join(told) or "nothing recorded yet: a worker does so when it starts"
 
 
 def _opt_outs(settings: Settings) -> str:
@@ -263,7 +280,8 @@ def broken_parts(settings: Settings) -> dict[str, str]:
     looks: dict[str, Callable[[], object]] = {
         "spool": lambda: neighbours.check_spool(settings),
         "broker": lambda: neighbours.check_broker(settings.resolved_broker_url),
-        "model": lambda: neighbours.read_model(settings),
+        "model": lambda: neighbours.read_model(standing(settings)),
+        "activation": lambda: _activations(settings),
     }
     for name, look in looks.items():
         try:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from service.cli.people import ACTOR
-from service.db import optouts
+from service.db import optouts, population
 from service.db.session import Sessions, make_sessions, reading, require_current
 from service.errors import InvalidRequest
 from service.settings import Settings, load
@@ -47,6 +47,7 @@ def remove() -> None:
             optouts.remove(session, settings.home, identity, actor=ACTOR, now=datetime.now(UTC))
             for identity in _given()
         ]
+        population.follow_opt_outs(session, settings.home)
     typer.echo(f"{sum(found)} removed, {len(found) - sum(found)} were not on the list")
     if not all(found):
         raise typer.Exit(1)
@@ -69,6 +70,7 @@ def _put_on(identities: Iterator[optouts.Identity], reason: str) -> None:
             optouts.add(session, settings.home, identity, reason=reason, actor=ACTOR, now=datetime.now(UTC))
             for identity in identities
         ]
+        population.follow_opt_outs(session, settings.home)
     if not new:
         raise InvalidRequest("No patient ID was given.", reason="patient_id_missing")
     typer.echo(f"{sum(new)} added, {len(new) - sum(new)} were on the list already")

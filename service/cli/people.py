@@ -41,7 +41,11 @@ def list_users() -> None:
         for user in people.list_users(session):
             notes = [
                 word
-                for word, true in (("disabled", user.disabled), ("must change", user.must_change))
+                for word, true in (
+                    ("disabled", user.disabled),
+                    ("must change", user.must_change),
+                    (f"by {user.issuer}", user.issuer is not None),
+                )
                 if true
             ]
             typer.echo(f"{user.name}\t{user.role}\t{', '.join(notes)}".rstrip())
@@ -53,6 +57,14 @@ def disable_user(name: Name) -> None:
     with _sessions().begin() as session:
         people.disable_user(session, name=name, now=datetime.now(UTC), actor=ACTOR)
     typer.echo(f"{name} is disabled")
+
+
+@user_app.command("enable")
+def enable_user(name: Name) -> None:
+    """Let a disabled user in again, with the password or the provider as before."""
+    with _sessions().begin() as session:
+        people.enable_user(session, name=name, now=datetime.now(UTC), actor=ACTOR)
+    typer.echo(f"{name} is enabled")
 
 
 @user_app.command("passwd")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from service.cli.standing import standing
 from service.core.dixon import find_input_sets
 from service.core.rules import Decision, Rules
 from service.dicom.series import scan
@@ -48,7 +49,7 @@ def try_rules(
 
     Exit status: 0 something would be measured, 3 nothing would, 1 the call failed.
     """
-    choosing = choosing_from(load(), None if rules is None else read_rules_file(rules))
+    choosing = choosing_from(standing(load()), None if rules is None else read_rules_file(rules))
     found = scan(find_files(paths))
     sets = find_input_sets(found.stacks)
     decisions = choose_among(sets, choosing.rules, choosing.card, calling_ae=calling_ae)

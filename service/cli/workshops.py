@@ -12,7 +12,7 @@ __all__ = ["WorkshopRecipe", "recipe_from"]
 def recipe_from(settings: Settings, *, for_peers: bool = False) -> WorkshopRecipe:
     """The recipe that the settings describe; ``for_peers`` with the objects as the peers want them.
 
-    What new scores need is kept then, too.
+    What new scores need, and what pages show slice by slice, is kept then, too.
     """
     receivers = [peer for peer in settings.peer if peer.outputs] if for_peers else []
     return WorkshopRecipe(
@@ -27,4 +27,5 @@ def recipe_from(settings: Settings, *, for_peers: bool = False) -> WorkshopRecip
         variants=all_variants(tuple(variant_of(peer) for peer in receivers)),
         gsps=any("GSPS" in peer.outputs for peer in receivers),
         keep=for_peers,
+        slices_mb=settings.slice_pictures_mb if for_peers else 0,
     )

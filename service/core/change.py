@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.core.blocks import is_of_block
+from service.core.edited import is_edited
 from service.core.finding import Change, ChangeState, Difference, Finding
 
 #: 95 % of the differences of two measurements of the same muscle are smaller than this times their spread.
@@ -71,12 +72,13 @@ def read_earlier(finding: Mapping[str, Any], *, days: int) -> Earlier | None:
 def _kind(finding: Mapping[str, Any]) -> tuple[object, ...] | None:
     """What must be alike; None where a part of it is not known, such as the scanner or the level of a block.
 
-    Positions in two studies share no origin, so nothing tells that two blocks lie at one level.
+    Positions in two studies share no origin, so nothing tells that two blocks lie at one level. What two
+    people drew has two boundaries, and nothing tells how far these lie apart.
     """
     series, definition, model = (finding.get(part) for part in ("series", "definition", "model"))
     if not series or not definition or not model or not series.get("scanner"):
         return None
-    if is_of_block(definition["id"]):
+    if is_of_block(definition["id"]) or is_edited(definition["id"]):
         return None
     roles = tuple(sorted(item["role"] for item in series["inputs"]))
     facts = (series["contrast"], series["region"], series["scanner"])

@@ -41,7 +41,9 @@ class OneOf:
     @property
     def words(self) -> str:
         """The condition for people."""
-        return f"{self.attribute} is {' or '.join(self.values)}"
+        if len(self.values) == 1:
+            return f"{self.attribute} is {self.values[0]}"
+        return f"{self.attribute} is one of {', '.join(self.values)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,9 @@ class Words:
     def words(self) -> str:
         """The condition for people."""
         listed = ", ".join(f'"{pattern}"' for pattern in self.patterns)
-        return f"{self.attribute} has {'none' if self.never else 'one'} of {listed}"
+        if self.never:
+            return f"{self.attribute} has none of {listed}"
+        return f"{self.attribute} has one of {listed}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +86,11 @@ class Range:
     @property
     def words(self) -> str:
         """The condition for people."""
-        low = "" if self.low is None else f" at least {self.low:g}"
-        high = "" if self.high is None else f" at most {self.high:g}"
-        return f"{self.attribute} is{low}{' and' if low and high else ''}{high}"
+        if self.high is None:
+            return f"{self.attribute} is at least {self.low:g}"
+        if self.low is None:
+            return f"{self.attribute} is at most {self.high:g}"
+        return f"{self.attribute} is at least {self.low:g} and at most {self.high:g}"
 
 
 Condition = OneOf | Words | Range
@@ -100,7 +106,7 @@ class Preference:
     @property
     def words(self) -> str:
         """As it is written in the file."""
-        return f"{'most' if self.most else 'least'} {self.attribute}"
+        return f"most {self.attribute}" if self.most else f"least {self.attribute}"
 
     def rank(self, facts: Facts) -> float:
         """Smaller is better; what is not known comes last."""

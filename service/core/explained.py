@@ -372,6 +372,22 @@ NOT_KEPT: Final[Mapping[str, Both]] = MappingProxyType(
             "A fault here; the sender was told to come back (0xA700).",
             "Ein Fehler hier; der Sender soll wiederkommen (0xA700).",
         ),
+        "edits_again": (
+            "Edited segmentations that came a second time; accepted, nothing is done again.",
+            "Bearbeitete Segmentierungen, die noch einmal kamen; angenommen, nichts geschieht erneut.",
+        ),
+        "edits_of_unknown_images": (
+            "Segmentations that lie on no image of ours; answered by the peer's unwanted.",
+            "Segmentierungen, die auf keinem Bild hier liegen; beantwortet nach unwanted des Partners.",
+        ),
+        "edits_of_another_patient": (
+            "Segmentations that name another patient or study than their images; refused with 0xA900.",
+            "Segmentierungen mit anderer Person oder Studie als ihre Bilder; abgewiesen mit 0xA900.",
+        ),
+        "edits_in_conflict": (
+            "Segmentations with other content under a known identifier; refused with 0xA900.",
+            "Segmentierungen mit anderem Inhalt unter bekannter Kennung; abgewiesen mit 0xA900.",
+        ),
     }
 )
 

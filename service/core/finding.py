@@ -15,6 +15,8 @@ Status = Literal["measured", "not_assessable", "not_eligible"]
 ScoreState = Literal["scored", "no_norm", "out_of_range", "missing_demographics"]
 ChangeState = Literal["beyond_repeatability", "within_repeatability", "repeatability_not_known"]
 FlagState = Literal["raised", "indeterminate", "not_raised", "not_evaluable"]
+#: SegmentAlgorithmType (PS3.3 table C.8.20-4) of a drawing that a person edited.
+AlgorithmType = Literal["SEMIAUTOMATIC", "MANUAL"]
 Quadrant = Literal[
     "high_imat_low_lmm", "high_imat_high_lmm", "low_imat_low_lmm", "low_imat_high_lmm", "between"
 ]
@@ -273,6 +275,49 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SegmentAgreement:
+    """One segment as the network drew it, beside what a person made of it."""
+
+    segment: str
+    #: None where neither has a voxel.
+    dice: float | None
+    #: None in a block.
+    automatic_ml: float | None
+    edited_ml: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutomaticTotals:
+    """What was measured of both sides together before a person edited the drawing."""
+
+    compartment_ml: float | None
+    lmm_ml: float | None
+    imat_ml: float | None
+    imat_fraction: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edited:
+    """Set where a person edited the drawing that was measured: who, with what, and how much."""
+
+    algorithm_type: AlgorithmType
+    #: ContentCreatorName of the object that came back; None where it names nobody.
+    by: str | None
+    #: When it was drawn, as the object says.
+    at: str | None
+    #: Manufacturer and model of the program that wrote it.
+    made_with: str | None
+    #: The object that came back, and who sent it.
+    sop_instance_uid: str
+    sha256: str
+    peer: str
+    #: The segmentation of the network that it is compared with.
+    corrects: str
+    automatic: AutomaticTotals
+    agreement: tuple[SegmentAgreement, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One result. A value that cannot be given is None, never left out or invented."""
 
@@ -293,6 +338,8 @@ class Finding:
     software: str
     #: The software that measured, where ``software`` only scored its measures again.
     measured_by: str | None = None
+    #: Set where a person edited the drawing.
+    edited: Edited | None = None
     change: Change | None = None
     supersedes: str | None = None
     outputs: tuple[Output, ...] = ()

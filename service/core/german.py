@@ -13,6 +13,18 @@ GERMAN: Final[dict[str, str]] = {
         "NUR FÜR DIE FORSCHUNG. Nicht zur Diagnose. Ungeprüftes Ergebnis einer Software. "
         "Nicht ärztlich befundet."
     ),
+    "Drawing edited by a person, measured by software. Not verified.": (
+        "Zeichnung von einer Person bearbeitet, von Software gemessen. Nicht bestätigt."
+    ),
+    "RESEARCH USE ONLY. Not for diagnosis. Drawing edited by a person, measured by software. Not verified.": (
+        "NUR FÜR DIE FORSCHUNG. Nicht zur Diagnose. Zeichnung von einer Person bearbeitet, von Software "
+        "gemessen. Nicht bestätigt."
+    ),
+    "a person who is not named": "einer nicht genannten Person",
+    "The drawing was edited by {by} ({type}).": "Die Zeichnung wurde von {by} bearbeitet ({type}).",
+    "Overlap with the drawing of the network (Dice): {values}.": (
+        "Überlappung mit der Zeichnung des Netzes (Dice): {values}."
+    ),
     "No measurement is reported; this says nothing about the muscles themselves.": (
         "Es wird keine Messung mitgeteilt; das sagt nichts über die Muskeln selbst."
     ),
@@ -256,6 +268,7 @@ GERMAN: Final[dict[str, str]] = {
     "Fault of the software or of its data": "Fehler der Software oder ihrer Daten",
     "Another reason": "Ein anderer Grund",
     # Quality checks.
+    "check:edited": "von einer Person bearbeitet",
     "check:both_sides_found": "beide Seiten gefunden",
     "check:plausible_area": "Querschnitt plausibel",
     "check:plausible_symmetry": "Seitenverhältnis plausibel",
@@ -335,5 +348,29 @@ GERMAN: Final[dict[str, str]] = {
     "reason:undecodable_pixels": "Die Pixel können nicht dekodiert werden.",
     "reason:unsupported_pixel_format": "Nicht 8 oder 16 Bit, oder eine Modality-LUT.",
     "reason:unsupported_photometric": "Kein Graustufenbild.",
+    "reason:edited": "Eine Person hat die Zeichnung bearbeitet.",
+    "reason:edit_other_patient": "Sie nennt eine andere Person als die Bilder, auf denen sie liegt.",
+    "reason:edit_other_study": "Sie nennt eine andere Studie als die Bilder, auf denen sie liegt.",
+    "reason:edit_unreadable": "Sie kann nicht gelesen werden.",
+    "reason:edit_not_binary": "Sie ist weder eine binäre Segmentierung noch eine Label Map.",
+    "reason:edit_too_large": "Sie hat mehr oder größere Frames als jede Zeichnung auf unseren Bildern.",
+    "reason:edit_other_frame_of_reference": "Sie hat eine andere Frame of Reference als die Bilder.",
+    "reason:edit_other_grid": "Ihre Pixel sind nicht die der Bilder: Ort, Richtung oder Abstand sind anders.",
+    "reason:edit_frame_twice": "Eine Schicht eines Segments ist doppelt vorhanden.",
+    "reason:edit_segments_unknown": "Keines ihrer Segmente ist eines von uns.",
+    "reason:edit_segment_contradicts": "Namen und Codes eines Segments widersprechen sich.",
+    "reason:edit_segment_twice": "Zwei Segmente sind dasselbe Gewebe derselben Seite.",
+    "reason:edit_segment_missing": "Ein Segment des intermuskulären Fetts fehlt.",
+    "reason:edit_side_missing": "Auf einer Seite fehlt der Muskel.",
+    "reason:edit_sides_swapped": "Links und rechts sind vertauscht.",
+    "reason:edit_overlap": "Voxel liegen in zwei Segmenten zugleich.",
+    "reason:edit_fat_not_separated": "In diesem Kontrast wird Fett nicht vom Muskel getrennt.",
+    "reason:edit_unchanged": "Sie ist Voxel für Voxel das, was schon gilt.",
+    "reason:edit_no_drawing": "Von diesen Bildern gibt es kein Ergebnis mit einer Zeichnung des Netzes.",
+    "reason:edit_of_stations": "Eine Aufnahme in mehreren Stationen hat mehrere Segmentierungen.",
+    "reason:edit_withdrawn": "Das Ergebnis ist aus einem anderen Grund als seiner Zeichnung zurückgezogen.",
+    "reason:edit_other_images": "Die Bilder sind nicht die, auf denen gezeichnet wurde.",
+    "reason:edit_overtaken": "Vor der Messung kam eine andere Version der Bilder.",
+    "reason:edit_failed": "Sie konnte nicht gemessen werden; die Version sagt warum.",
     "reason:bad_rescale": "RescaleSlope oder RescaleIntercept ergeben unsinnige Werte.",
 }

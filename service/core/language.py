@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from service.core.german import GERMAN
-from service.core.retelling import in_german
+from service.core.retelling import in_german, rule_in_german
 
 Language = Literal["en", "de"]
 
@@ -32,6 +32,10 @@ class Words:
     def retold(self, text: str) -> str | None:
         """A sentence of a finding, which is English there; None where it is not known in this language."""
         return in_german(text) if self.language == "de" else text
+
+    def rule(self, text: str) -> str:
+        """What a rule asks for or prefers, which is English in the rules."""
+        return rule_in_german(text) if self.language == "de" else text
 
     def check(self, name: str) -> str:
         """What a quality check is called."""

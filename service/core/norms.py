@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from service.core.blocks import is_of_block
+from service.core.edited import is_edited
 from service.core.finding import Definition, NormFacts, Score, ScoreState
 from service.core.lms import (
     L_IS_ZERO,
@@ -105,8 +106,9 @@ def score(
             return _scored(scorable, facts, table)
         misfits.append(f"{table.reference}: {misfit}")
     listed = "; ".join(misfits) or "no table of this measure is configured"
-    block = " A block of slices has a definition of its own." if is_of_block(definition.id) else ""
-    return _withheld(scorable, "no_norm", f"No reference table fits ({listed}).{block}")
+    own = " A block of slices has a definition of its own." if is_of_block(definition.id) else ""
+    own += " A drawing that a person edited has a definition of its own." if is_edited(definition.id) else ""
+    return _withheld(scorable, "no_norm", f"No reference table fits ({listed}).{own}")
 
 
 def why_not(table: NormTable, *, facts: StackFacts, definition: Definition) -> str | None:

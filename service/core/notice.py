@@ -29,6 +29,11 @@ _WORDS: Final[Mapping[Language, Mapping[str, str]]] = MappingProxyType(
             "day": "In the 24 hours until {at} UTC:",
             "nothing": "Nothing is wrong.",
             "still": "Wrong at this time:",
+            "opening": "Results opened with a reason",
+            "opening_text": "Opening {number}: somebody whose role shows no results ({role}) has opened them "
+            "until {at} UTC at the latest.",
+            "opening_page": "Who it was, and why: {link}/openings",
+            "opening_where": "Who it was, and why, stands on the page Openings.",
             "test": "Test message",
             "test_text": "This way of being told works.",
             "page": "Status page: {link}/status",
@@ -39,6 +44,7 @@ _WORDS: Final[Mapping[Language, Mapping[str, str]]] = MappingProxyType(
             "not_eligible": "not eligible",
             "failed": "given up",
             "stored": "objects stored by peers",
+            "reviews": "results that wait for a review now",
             "self_test": "last self-test: {code}, {age} ago",
             "no_self_test": "no self-test yet",
         },
@@ -52,6 +58,11 @@ _WORDS: Final[Mapping[Language, Mapping[str, str]]] = MappingProxyType(
             "day": "In den 24 Stunden bis {at} UTC:",
             "nothing": "Es liegt keine Störung vor.",
             "still": "Störungen zu dieser Zeit:",
+            "opening": "Ergebnisse mit Begründung geöffnet",
+            "opening_text": "Öffnung {number}: Jemand, dessen Rolle keine Ergebnisse zeigt ({role}), hat sie "
+            "geöffnet, längstens bis {at} UTC.",
+            "opening_page": "Wer es war und warum: {link}/openings",
+            "opening_where": "Wer es war und warum, steht auf der Seite Öffnungen.",
             "test": "Probenachricht",
             "test_text": "Dieser Weg der Benachrichtigung funktioniert.",
             "page": "Statusseite: {link}/status",
@@ -61,14 +72,15 @@ _WORDS: Final[Mapping[Language, Mapping[str, str]]] = MappingProxyType(
             "not_assessable": "nicht beurteilbar",
             "not_eligible": "nicht geeignet",
             "failed": "aufgegeben",
-            "stored": "Objekte von Gegenstellen gespeichert",
+            "stored": "Objekte bei Partnern gespeichert",
+            "reviews": "Ergebnisse, die jetzt auf Durchsicht warten",
             "self_test": "letzter Selbsttest: {code}, vor {age}",
             "no_self_test": "noch kein Selbsttest",
         },
     }
 )
 #: What a day brought, in this order.
-COUNTS: Final = ("series", "measured", "not_assessable", "not_eligible", "failed", "stored")
+COUNTS: Final = ("series", "measured", "not_assessable", "not_eligible", "failed", "stored", "reviews")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +167,18 @@ def of_day(sender: Sender, day: Day, *, now: datetime) -> Message:
     }
     subject = f"{sender.word('digest')}: {len(day.open)} x {sender.word('began')}"
     return _message(sender, "digest", subject, lines, content, now=now)
+
+
+def of_opening(sender: Sender, *, number: int, role: str, until: datetime, now: datetime) -> Message:
+    """Somebody opened results although the role does not show them; neither name nor reason goes out."""
+    where = "opening_page" if sender.link else "opening_where"
+    lines = [
+        sender.word("opening_text", number=number, role=role, at=_moment(until)),
+        sender.word(where, link=sender.link.rstrip("/")),
+        "",
+    ]
+    content = {"opening": number, "role": role, "until": until.isoformat()}
+    return _message(sender, "opening", sender.word("opening"), lines, content, now=now)
 
 
 def of_test(sender: Sender, *, now: datetime) -> Message:

@@ -10,211 +10,24 @@ from string import Formatter
 from typing import Final
 
 from service.core.german import GERMAN
+from service.core.retelling_german import PARTS, SENTENCES, VALUES
 
-#: English phrase to German phrase; ``{name:n}`` stands for a number, ``{name}`` for whatever stands there.
-SENTENCES: Final[dict[str, str]] = {
-    # Quality checks.
-    "Found: {sides}.": "Gefunden: {sides}.",
-    "Mean area left {left:n}, right {right:n} cm2; expected {low:n} to {high:n}.": (
-        "Mittlere Fläche links {left}, rechts {right} cm²; erwartet {low} bis {high}."
-    ),
-    "Larger side over smaller side {ratio:n}; at most {limit:n} expected.": (
-        "Verhältnis der größeren zur kleineren Seite {ratio}; erwartet höchstens {limit}."
-    ),
-    "Muscle was found in {share:n} of the slices; at least {limit:n} expected.": (
-        "Muskel wurde in {share} der Schichten gefunden; erwartet mindestens {limit}."
-    ),
-    "The centre of the left compartment lies {gap:n} mm to the left of the right one.": (
-        "Die Mitte des linken Kompartiments liegt {gap} mm links von der des rechten."
-    ),
-    "Muscle reaches the image border in {slices:n} slices.": (
-        "Der Muskel reicht in {slices} Schichten bis an den Bildrand."
-    ),
-    "Dice {dice:n} between answers to image and mirror image; at least {limit:n}.": (
-        "Dice {dice} zwischen den Antworten auf Bild und Spiegelbild; erwartet mindestens {limit}."
-    ),
-    "Unlike any axial image of the back that was drawn well: {features}.": (
-        "Anders als jedes gut gezeichnete axiale Bild des Rückens: {features}."
-    ),
-    "Certainty and shape of the drawing are those of axial images of the back.": (
-        "Sicherheit und Form der Zeichnung sind die von axialen Bildern des Rückens."
-    ),
-    "Predicted Dice {dice:n} (95 % interval {low:n} to {high:n}); at least {limit:n} expected.": (
-        "Vorhergesagter Dice {dice} (95-%-Intervall {low} bis {high}); erwartet mindestens {limit}."
-    ),
-    "Not given: no calibrated estimate exists for this network.": (
-        "Nicht angegeben: für dieses Netz gibt es keine kalibrierte Schätzung."
-    ),
-    "The dates give {age:n} years and PatientAge {stated:n}; the dates were used.": (
-        "Nach den Datumsangaben {age} Jahre, nach PatientAge {stated}; es gelten die Datumsangaben."
-    ),
-    "The series of the study disagree in {attributes}.": (
-        "Die Serien der Studie unterscheiden sich in {attributes}."
-    ),
-    "The images of one series disagree about the person.": (
-        "Die Bilder einer Serie nennen nicht dieselbe Person."
-    ),
-    "Nothing was compared with earlier studies.": "Mit früheren Studien wurde nichts verglichen.",
-    "Sides are told by the {part} of the file. No DICOM objects are made of NIfTI.": (
-        "Die Seiten folgen aus {part} der Datei. Aus NIfTI entstehen keine DICOM-Objekte."
-    ),
-    "No attribute names a contrast agent.": "Kein Attribut nennt ein Kontrastmittel.",
-    "A contrast agent was given ({evidence}).": "Kontrastmittel wurde gegeben ({evidence}).",
-    "On T2 images it changes muscle little, and fat is judged beside muscle.": (
-        "In T2-Bildern ändert es den Muskel wenig, und Fett wird neben Muskel beurteilt."
-    ),
-    "Muscle is {ratio:n} times its noise; at least {limit:n} expected.": (
-        "Das Muskelsignal ist das {ratio}-Fache seines Rauschens; erwartet mindestens das {limit}-Fache."
-    ),
-    "Voids of up to {size:n} mm across lie in or between the muscles, as metal leaves them, "
-    "in {slices:n} of {all:n} slices.": (
-        "Signalauslöschungen von bis zu {size} mm Breite, wie Metall sie hinterlässt, liegen in {slices} von "
-        "{all} Schichten in oder zwischen den Muskeln."
-    ),
-    "No void of {size:n} mm across lies in or between the muscles.": (
-        "In und zwischen den Muskeln liegt keine Signalauslöschung von {size} mm Breite."
-    ),
-    "Not looked for: on a water image fat is as dark as a void.": (
-        "Nicht gesucht: im Wasserbild ist Fett so dunkel wie eine Signalauslöschung."
-    ),
-    "Fat fraction of muscle {muscle} (left, right; at most {most:n}), of subcutaneous fat {fat:n} "
-    "(at least {least:n}).": (
-        "Fettanteil im Muskel {muscle} (links, rechts; höchstens {most}), im Unterhautfett {fat} "
-        "(mindestens {least})."
-    ),
-    "Fat fraction of muscle {muscle} (left, right; at most {most:n}), "
-    "no subcutaneous fat in view to compare with.": (
-        "Fettanteil im Muskel {muscle} (links, rechts; höchstens {most}), "
-        "kein Unterhautfett zum Vergleich im Bild."
-    ),
-    "Water and fat are exchanged, or not on one scale.": (
-        "Wasser und Fett sind vertauscht oder nicht gleich skaliert."
-    ),
-    "Water and fat image of one acquisition: {evidence}.": (
-        "Wasser- und Fettbild einer Aufnahme: {evidence}."
-    ),
-    "Several images could belong to this {contrast} image as its Dixon partner; none was chosen.": (
-        "Mehrere Bilder könnten als Dixon-Partner zu diesem Bild ({contrast}) gehören; keines wurde gewählt."
-    ),
-    "Method {method}.": "Methode {method}.",
-    "{found:n} of {all:n} stations count together, {slices:n} slices over {length:n} mm; "
-    "each place counts once.": (
-        "{found} von {all} Stationen zählen zusammen, {slices} Schichten über {length} mm; jeder Ort zählt "
-        "einmal."
-    ),
-    "Left out: station {number:n} from the caudal end ({codes}).": (
-        "Nicht gezählt: Station {number} vom kaudalen Ende ({codes})."
-    ),
-    "On {contrast} images fat and muscle cannot be told apart; IMAT and LMM are withheld.": (
-        "In Bildern dieses Kontrasts ({contrast}) lassen sich Fett und Muskel nicht trennen; IMAT und LMM "
-        "werden nicht angegeben."
-    ),
-    "The fat method {method} is not known here.": "Die Fettmethode {method} ist hier unbekannt.",
-    # What counts as muscle, by the card of the network that ships.
-    "Erector spinae and multifidus of one side with the fat between and within them, inside the "
-    "thoracolumbar fascia; without fascia, subcutaneous fat, the fat between muscle and fascia, "
-    "quadratus lumborum, psoas, bone and the ligaments between the spinous processes.": (
-        "M. erector spinae und Mm. multifidi einer Seite mit dem Fett zwischen und in ihnen, innerhalb der "
-        "Fascia thoracolumbalis; ohne Faszie, Unterhautfett, das Fett zwischen Muskel und Faszie, "
-        "M. quadratus lumborum, M. psoas, Knochen und die Bänder zwischen den Dornfortsätzen."
-    ),
-    "Only the largest connected piece of each side counts.": (
-        "Es zählt nur das größte zusammenhängende Stück jeder Seite."
-    ),
-    "A pixel is inside where the probability, brought linearly to the image's own pixels, reaches the "
-    "threshold; nothing is grown or stripped, and holes are filled in each slice.": (
-        "Ein Pixel gehört dazu, wo die Wahrscheinlichkeit, linear auf die Pixel des Bildes gebracht, den "
-        "Schwellenwert erreicht; es wird nichts aufgeweitet oder abgetragen, und Löcher werden in jeder "
-        "Schicht gefüllt."
-    ),
-    # Content that cannot be read.
-    "NumberOfFrames is {declared:n}, but {described:n} frames are described.": (
-        "NumberOfFrames ist {declared}, beschrieben sind {described} Bilder."
-    ),
-    "{keyword} is missing.": "{keyword} fehlt.",
-    "{keyword} is malformed.": "{keyword} ist fehlerhaft.",
-    "PixelSpacing is not from {low:n} to {high:n} mm.": (
-        "PixelSpacing liegt nicht zwischen {low} und {high} mm."
-    ),
-    "The image is longer than {length:n} mm by its matrix and PixelSpacing.": (
-        "Das Bild ist nach Matrix und PixelSpacing länger als {length} mm."
-    ),
-    "The images are {photometric} with {samples:n} sample(s) per pixel, not grey.": (
-        "Die Bilder sind {photometric} mit {samples} Werten je Pixel, nicht grau."
-    ),
-    "The images have {bits:n} bits per pixel, not 8 or 16.": (
-        "Die Bilder haben {bits} Bit je Pixel, nicht 8 oder 16."
-    ),
-    "Pixels of shape {shape} do not fit a grid of {grid}.": (
-        "Pixel der Form {shape} passen nicht auf ein Gitter von {grid}."
-    ),
-    # Scores.
-    "No reference table fits ({tables}).": "Keine Referenztabelle passt ({tables}).",
-    "A block of slices has a definition of its own.": "Ein Schichtblock hat eine eigene Definition.",
-    "The measure could not be given, so there is nothing to score.": (
-        "Das Maß konnte nicht angegeben werden, also gibt es nichts zu vergleichen."
-    ),
-    "A block of slices has no volume, so there is nothing to score.": (
-        "Ein Schichtblock hat kein Volumen, also gibt es nichts zu vergleichen."
-    ),
-    "PatientSize (height) is missing.": "PatientSize (Größe) fehlt.",
-    "The {what} is not known.": "Nicht bekannt: {what}.",
-    "Age or sex is outside the reference table.": (
-        "Alter oder Geschlecht liegt außerhalb der Referenztabelle."
-    ),
-    "The value is not above zero.": "Der Wert liegt nicht über null.",
-    "The reference people were {low:n} to {high:n} years old; here it is extrapolated.": (
-        "Die Referenzpersonen waren {low} bis {high} Jahre alt; hier wurde extrapoliert."
-    ),
-    "The interval holds the sampling error of the norm only.": (
-        "Das Intervall enthält nur den Stichprobenfehler der Norm."
-    ),
-    "The error of measurement is of simulated repeats; nobody was scanned twice.": (
-        "Der Messfehler stammt aus simulierten Wiederholungen; niemand wurde zweimal untersucht."
-    ),
-}
-#: The same for what stands as a value in a sentence.
-PARTS: Final[dict[str, str]] = {
-    "{feature} {value:n} (at most {limit:n})": "{feature} {value} (höchstens {limit})",
-    "no table of this measure is configured": "keine Tabelle dieses Maßes ist eingerichtet",
-    "{table}: for the bundled phantom only": "{table}: nur für das mitgelieferte Phantom",
-    "{table}: made for another definition than {definition}": (
-        "{table}: für eine andere Definition als {definition}"
-    ),
-    "{table}: made with another network than {network}": "{table}: mit einem anderen Netz als {network}",
-    "{table}: made with another fat method than {method}": (
-        "{table}: mit einer anderen Fettmethode als {method}"
-    ),
-    "{table}: not made for the contrast {contrast}": "{table}: nicht für den Kontrast {contrast}",
-    "{table}: not made for the region {region}": "{table}: nicht für die Region {region}",
-    "{table}: the region of the images is unknown": "{table}: die Region der Bilder ist unbekannt",
-    "{table}: made for a coverage of {low:n} to {high:n} mm, not of {found:n} mm": (
-        "{table}: für eine Abdeckung von {low} bis {high} mm, nicht von {found} mm"
-    ),
-    "{table}: not made for the scanner {scanner}": "{table}: nicht für das Gerät {scanner}",
-}
-#: Words that stand as values in sentences.
-VALUES: Final[dict[str, str]] = {
-    "left": "links",
-    "right": "rechts",
-    "nothing": "nichts",
-    "none": "keine",
-    "age": "Alter",
-    "height": "Größe",
-    "sex (M or F)": "Geschlecht (M oder F)",
-    "(not named)": "(nicht genannt)",
-    "same series": "gleiche Serie",
-    "soft loss": "unscharfer Rand",
-    "side doubt": "Zweifel an der Seite",
-    "mirror difference": "Unterschied zum Spiegelbild",
-    "dropped": "verworfener Anteil",
-    "shape distance": "Abstand der Form",
-}
+#: Ends the name of a placeholder whose value is left as it is.
+_AS_IT_IS: Final = "__as_it_is"
 _NUMBER: Final = re.compile(r"[+-]?\d+(?:\.\d+)?(?: ?%)?")
 #: Before what a check found in one of several stations; the word is the same in both languages.
 _STATION: Final = re.compile(r"Station \d+: ")
+#: Before why there is no flag.
+_NOT_EVALUABLE: Final = ("Not evaluable: ", "Nicht auswertbar: ")
+#: Why one rule did not take some images; the rule's name comes first.
+_MISSED: Final = re.compile(r"(.+?: )(.+(?:; it is .+ here|, which does not hold here))\.")
 #: A space between two sentences of one text.
 _BETWEEN: Final = re.compile(r"(?<=\.) (?=[A-Z])")
+
+
+def rule_in_german(text: str) -> str:
+    """What a rule asks for or prefers, in German; what is not known stays as it is."""
+    return _phrase(text)
 
 
 def in_german(text: str) -> str | None:
@@ -226,11 +39,15 @@ def in_german(text: str) -> str | None:
 
 
 def _sentence(text: str) -> str | None:
-    """One sentence, which may say of which station it is."""
+    """One sentence, which may say of which station it is, or that there is no flag because of it."""
+    if missed := _MISSED.fullmatch(text):
+        return f"{missed[1]}{_phrase(missed[2])}."
     place = _STATION.match(text)
-    station = place[0] if place else ""
-    told = _told(text.removeprefix(station), _patterns(sentences=True))
-    return None if told is None else station + told
+    before = after = place[0] if place else ""
+    if text.startswith(_NOT_EVALUABLE[0]):
+        before, after = _NOT_EVALUABLE
+    told = _told(text.removeprefix(before), _patterns(sentences=True))
+    return None if told is None else after + told
 
 
 def _told(text: str, patterns: tuple[tuple[re.Pattern[str], str], ...]) -> str | None:
@@ -238,8 +55,17 @@ def _told(text: str, patterns: tuple[tuple[re.Pattern[str], str], ...]) -> str |
     for pattern, german in patterns:
         found = pattern.fullmatch(text)
         if found:
-            return german.format(**{name: _value(value) for name, value in found.groupdict().items()})
+            values = {
+                name.removesuffix(_AS_IT_IS): value if name.endswith(_AS_IT_IS) else _value(value)
+                for name, value in found.groupdict().items()
+            }
+            return german.format(**values)
     return None
+
+
+def _phrase(text: str) -> str:
+    """What a rule asks for, or what it was."""
+    return VALUES.get(text) or _told(text, _patterns(sentences=False)) or text
 
 
 def _value(text: str) -> str:
@@ -256,6 +82,13 @@ def _value(text: str) -> str:
     return told or text
 
 
+def _group(name: str, spec: str) -> str:
+    """What may stand for one placeholder."""
+    if spec == "n":
+        return f"(?P<{name}>{_NUMBER.pattern})"
+    return f"(?P<{name}{_AS_IT_IS if spec == 'r' else ''}>.+?)"
+
+
 @cache
 def _patterns(*, sentences: bool) -> tuple[tuple[re.Pattern[str], str], ...]:
     """Each English phrase as a pattern, the one with the most fixed characters first."""
@@ -263,7 +96,7 @@ def _patterns(*, sentences: bool) -> tuple[tuple[re.Pattern[str], str], ...]:
     for english, german in (SENTENCES if sentences else PARTS).items():
         parts = list(Formatter().parse(english))
         pattern = "".join(
-            re.escape(fixed) + ("" if name is None else f"(?P<{name}>{_NUMBER.pattern if spec else '.+?'})")
+            re.escape(fixed) + ("" if name is None else _group(name, spec or ""))
             for fixed, name, spec, _ in parts
         )
         found.append((sum(len(fixed) for fixed, *_ in parts), re.compile(pattern), german))

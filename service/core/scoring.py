@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from service.core import water_fat
 from service.core.blocks import is_of_block, of_block
 from service.core.change import Earlier, Spread, compare
+from service.core.edited import is_edited, of_edited
 from service.core.finding import Change, Definition, Finding, Measures
 from service.core.norms import NormTable, Repeatability, Scorable, score
 from service.core.risk import Policy, quadrant, raise_flags
@@ -76,9 +77,10 @@ def _as_found(finding: Finding, facts: StackFacts) -> StackFacts:
 def _repeats(yardsticks: Yardsticks, definition: Definition, facts: StackFacts) -> Repeatability | None:
     """The spread of repeated measurements; it is of whole stacks of one contrast alone.
 
-    So neither a Dixon pair nor a block has one.
+    So neither a Dixon pair nor a block has one, nor what a person drew.
     """
-    other = definition.fat_method == water_fat.METHOD or is_of_block(definition.id)
+    block, edited = is_of_block(definition.id), is_edited(definition.id)
+    other = definition.fat_method == water_fat.METHOD or block or edited
     return None if other else yardsticks.repeatability.get(facts.contrast)
 
 
@@ -111,6 +113,7 @@ def _scorables(
     if signal is not None:
         name, version = water_fat.SIGNAL_DEFINITION
         by = replace(definition, id=name, version=version)
+        by = of_edited(by) if is_edited(definition.id) else by
         found = Scorable(measure="fat_signal_fraction", value=signal, unit="1")
         yield found, of_block(by) if block else by
 

@@ -75,6 +75,10 @@ class Limits:
     #: How far clocks of two hosts may differ (as in ``service.db.clock``).
     clock_seconds: float = MINUTE
     unsealed_seconds: float = 10 * MINUTE
+    #: Of the oldest result that is held for a review: chosen by us, who reviews each day is not told.
+    review_seconds: float = DAY
+    #: Of the oldest line of the audit record that its collector has not.
+    unreported_seconds: float = 15 * MINUTE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,11 +119,17 @@ class Vitals:
     #: How far the times of other hosts are ahead of this one's.
     ahead_seconds: float = 0.0
     unsealed_seconds: float | None = None
+    unreported_seconds: float | None = None
     #: The last self-test: code of its outcome ("passed" if so), None where there was none; and its age.
     self_test: str | None = None
     self_test_seconds: float | None = None
     #: Notifications that could not be sent.
     unsent_notices: int = 0
+    #: Results of which something is held until a reviewer accepts them, and since when the first of them.
+    reviews: int = 0
+    review_seconds: float | None = None
+    #: How many groups of results left their control limits, by measure and dimension, as "imat scanner".
+    drift: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> "Vitals":
@@ -228,10 +238,21 @@ def _housekeeping(vitals: Vitals, limits: Limits) -> Iterator[Trouble]:
     if vitals.unsealed_seconds is not None and vitals.unsealed_seconds > limits.unsealed_seconds:
         values = {"seconds": vitals.unsealed_seconds}
         yield Trouble(code="audit_not_sealed", severity=Severity.WARNING, values=values)
+    if vitals.unreported_seconds is not None and vitals.unreported_seconds > limits.unreported_seconds:
+        values = {"seconds": vitals.unreported_seconds}
+        yield Trouble(code="audit_not_reported", severity=Severity.WARNING, values=values)
     if vitals.self_test not in (None, "passed"):
         yield Trouble(
             code="self_test_failed", severity=Severity.WARNING, values={"reason": str(vitals.self_test)}
         )
+    if vitals.review_seconds is not None and vitals.review_seconds > limits.review_seconds:
+        waits: dict[str, float | str] = {"count": vitals.reviews, "seconds": vitals.review_seconds}
+        yield Trouble(code="reviews_waiting", severity=Severity.WARNING, values=waits)
+    for about, count in vitals.drift.items():
+        if count:
+            yield Trouble(
+                code="values_drift", severity=Severity.WARNING, about=about, values={"count": count}
+            )
     if vitals.unsent_notices:
         yield Trouble(
             code="notices_unsent", severity=Severity.WARNING, values={"count": vitals.unsent_notices}

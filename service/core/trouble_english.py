@@ -26,6 +26,11 @@ ENGLISH: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
             "Nothing is analysed.",
             "Put back the file that card.toml names; `myoscreen model verify` tells which.",
         ),
+        "activation_broken": (
+            "A file is not the one that was activated: {reason}",
+            "Analyses wait until it is; nothing is lost.",
+            "Put the file back, or have the new one activated: page Activations, `myoscreen activation`.",
+        ),
         "door_gone": (
             "No {about} has said for a minute that it lives.",
             "Without a receiver no image comes in; without a worker images wait.",
@@ -131,6 +136,11 @@ ENGLISH: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
             "Until then a line could be changed unseen.",
             "A worker seals them: look whether one lives, and in its log for audit_not_sealed.",
         ),
+        "audit_not_reported": (
+            "Lines of the audit record have waited {age} for the collector of audit messages.",
+            "Nothing is lost, but the collector does not see what happens here.",
+            "Does the collector of [audit.syslog] listen? Look in a worker's log for audit_not_forwarded.",
+        ),
         "self_test_failed": (
             "The last self-test failed: {reason}.",
             "Images of patients may come to grief in the same way.",
@@ -186,6 +196,16 @@ ENGLISH: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
             "The door cannot open.",
             "Set another port, or end that program (`ss -ltnp`).",
         ),
+        "reviews_waiting": (
+            "{count} results wait for a review, the oldest for {age}.",
+            "Peers with release = after_review get nothing of them, and nothing of their studies is deleted.",
+            "A reviewer looks at the page Reviews, and accepts or rejects each.",
+        ),
+        "values_drift": (
+            "Values drift: this month or last, {count} medians of {about} left their control limits.",
+            "A scanner, a protocol or the software may measure otherwise; scores and flags with it.",
+            "See which on the page Population; ask what changed. To accept it: MYOSCREEN_DRIFT_SINCE.",
+        ),
         "port_silent": (
             "The {about} says that it lives, but its port takes no connection.",
             "Nobody can reach it.",
@@ -196,5 +216,19 @@ ENGLISH: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
             "Such letters in names are drawn as boxes in capture and PDF.",
             "Where such names occur: pip install 'myoscreen[cjk]', or Debian's fonts-noto-cjk.",
         ),
+    }
+)
+#: What is wrong where the number is one.
+ONE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "certificate_ends": "The certificate of {about} is valid for one more day.",
+        "backlog": "One analysis waits or runs.",
+        "analyses_failed": "One analysis was given up within a day.",
+        "images_set_aside": "One image came with other content under an identifier that is taken.",
+        "peer_refuses": "The peer {about} has refused one object for good.",
+        "callers_rejected": "One caller was turned away within a day.",
+        "notices_unsent": "One notification could not be sent.",
+        "reviews_waiting": "One result waits for a review, for {age}.",
+        "values_drift": "Values drift: this month or last, one median of {about} left its control limits.",
     }
 )

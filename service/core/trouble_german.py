@@ -26,6 +26,11 @@ GERMAN: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
             "Nichts wird ausgewertet.",
             "Die in card.toml genannte Datei zurücklegen; `myoscreen model verify` sagt, welche.",
         ),
+        "activation_broken": (
+            "Eine Datei ist nicht die aktivierte: {reason}",
+            "Auswertungen warten so lange; nichts geht verloren.",
+            "Die Datei zurücklegen oder die neue aktivieren: Seite Aktivierungen, `myoscreen activation`.",
+        ),
         "door_gone": (
             "Seit einer Minute gibt kein Prozess „{about}“ ein Lebenszeichen.",
             "Ohne receiver kommt kein Bild herein, ohne worker warten die Bilder.",
@@ -77,14 +82,14 @@ GERMAN: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
             "Das Protokoll des worker lesen; nach einem Neustart beginnt die Auswertung von vorn.",
         ),
         "delivers_too_late": (
-            "Ein Objekt wartet seit {age} darauf, dass eine Gegenstelle es speichert.",
+            "Ein Objekt wartet seit {age} darauf, dass ein Partner es speichert.",
             "Das PACS hat das Ergebnis nicht.",
-            "Die Statusseite sagt für jede Gegenstelle, was wartet und warum.",
+            "Die Statusseite sagt für jeden Partner, was wartet und warum.",
         ),
         "analyses_failed": (
             "{count} Auswertungen wurden innerhalb eines Tages aufgegeben.",
             "Diese Bilder haben kein Ergebnis.",
-            "Die Liste mit Filter „failed“ nennt die Gründe; nach der Behebung erneut starten.",
+            "Die Liste mit dem Filter „fehlgeschlagen“ nennt die Gründe; nach der Behebung erneut starten.",
         ),
         "images_set_aside": (
             "{count} Bilder kamen mit anderem Inhalt unter einer schon vergebenen Kennung.",
@@ -107,13 +112,13 @@ GERMAN: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
             "Das Protokoll des worker lesen und prüfen, ob Serien abgeschlossen werden (Statusseite).",
         ),
         "peer_away": (
-            "Die Gegenstelle {about} ist seit {age} nicht erreichbar.",
+            "Der Partner {about} ist seit {age} nicht erreichbar.",
             "Ihre Ergebnisse warten; nichts ist verloren.",
             "`myoscreen echo {about}`: läuft sie, stimmen Rechner, Port und AE-Titel, sperrt eine Firewall?",
         ),
         "peer_refuses": (
-            "Die Gegenstelle {about} hat {count} Objekte endgültig abgelehnt.",
-            "Sie hat diese Ergebnisse nicht.",
+            "Der Partner {about} hat {count} Objekte endgültig abgelehnt.",
+            "Er hat diese Ergebnisse nicht.",
             "Die Statusseite nennt den DIMSE-Status. Ursache dort beheben, dann erneut senden.",
         ),
         "callers_rejected": (
@@ -123,13 +128,18 @@ GERMAN: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
         ),
         "clock_differs": (
             "Es wurden Zeiten geschrieben, die {age} vor dieser Uhr liegen.",
-            "Wartezeiten und Prüfprotokoll werden falsch.",
+            "Wartezeiten und Audit-Protokoll werden falsch.",
             "Alle Rechner die Zeit von einem Server beziehen lassen (NTP).",
         ),
         "audit_not_sealed": (
-            "Zeilen des Prüfprotokolls warten seit {age} auf ihre Versiegelung.",
+            "Zeilen des Audit-Protokolls warten seit {age} auf ihre Versiegelung.",
             "Bis dahin könnte eine Zeile unbemerkt geändert werden.",
             "Ein worker versiegelt sie: lebt einer? In seinem Protokoll nach audit_not_sealed suchen.",
+        ),
+        "audit_not_reported": (
+            "Zeilen des Audit-Protokolls warten seit {age} auf den Sammler der Audit-Meldungen.",
+            "Nichts geht verloren, aber der Sammler sieht nicht, was hier geschieht.",
+            "Hört der Sammler von [audit.syslog]? Im worker-Protokoll nach audit_not_forwarded suchen.",
         ),
         "self_test_failed": (
             "Der letzte Selbsttest ist gescheitert: {reason}.",
@@ -172,8 +182,8 @@ GERMAN: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
             "Den Schlüssel der Liste aus der Sicherung zurücklegen.",
         ),
         "peer_silent": (
-            "Die Gegenstelle {about} antwortet nicht auf C-ECHO: {reason}",
-            "Sie bekommt keine Ergebnisse.",
+            "Der Partner {about} antwortet nicht auf C-ECHO: {reason}",
+            "Er bekommt keine Ergebnisse.",
             "Läuft sie, stimmen Rechner, Port und AE-Titel auf beiden Seiten, sperrt eine Firewall?",
         ),
         "not_started": (
@@ -186,6 +196,16 @@ GERMAN: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
             "Der Prozess kann nicht öffnen.",
             "Einen anderen Port einstellen oder jenes Programm beenden (`ss -ltnp`).",
         ),
+        "reviews_waiting": (
+            "{count} Ergebnisse warten auf Durchsicht, das älteste seit {age}.",
+            "Partner mit release = after_review bekommen davon nichts; ihre Studien werden nicht gelöscht.",
+            "Auf der Seite Durchsicht jedes annehmen oder ablehnen.",
+        ),
+        "values_drift": (
+            "Messwerte wandern: zuletzt {count} Mediane von {about} jenseits der Grenzen.",
+            "Gerät, Protokoll oder Software messen vielleicht anders, und damit auch die Vergleiche.",
+            "Auf der Seite Population ansehen und klären. Anerkannt wird es mit MYOSCREEN_DRIFT_SINCE.",
+        ),
         "port_silent": (
             "Der Prozess „{about}“ lebt, aber sein Port nimmt keine Verbindung an.",
             "Niemand kann ihn erreichen.",
@@ -196,5 +216,19 @@ GERMAN: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
             "Solche Zeichen in Namen werden in Bild und PDF als Kästchen gezeichnet.",
             "Wo solche Namen vorkommen: pip install 'myoscreen[cjk]' oder fonts-noto-cjk von Debian.",
         ),
+    }
+)
+#: What is wrong where the number is one.
+ONE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "certificate_ends": "Das Zertifikat für {about} ist noch einen Tag gültig.",
+        "backlog": "Eine Auswertung wartet oder läuft.",
+        "analyses_failed": "Eine Auswertung wurde innerhalb eines Tages aufgegeben.",
+        "images_set_aside": "Ein Bild kam mit anderem Inhalt unter einer schon vergebenen Kennung.",
+        "peer_refuses": "Der Partner {about} hat ein Objekt endgültig abgelehnt.",
+        "callers_rejected": "Ein Anrufer wurde innerhalb eines Tages abgewiesen.",
+        "notices_unsent": "Eine Benachrichtigung konnte nicht gesendet werden.",
+        "reviews_waiting": "Ein Ergebnis wartet seit {age} auf Durchsicht.",
+        "values_drift": "Messwerte wandern: zuletzt ein Median von {about} jenseits der Grenzen.",
     }
 )

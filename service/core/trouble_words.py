@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from service.core import trouble_english, trouble_german
 from service.core.language import Language
 from service.core.trouble import Severity, Trouble
 from service.core.trouble_english import ENGLISH
@@ -23,6 +24,9 @@ class Told:
 _IN: Final[Mapping[Language, Mapping[str, tuple[str, str, str]]]] = MappingProxyType(
     {"en": ENGLISH, "de": GERMAN}
 )
+_ONE: Final[Mapping[Language, Mapping[str, str]]] = MappingProxyType(
+    {"en": trouble_english.ONE, "de": trouble_german.ONE}
+)
 SEVERITIES: Final[Mapping[Language, Mapping[Severity, str]]] = MappingProxyType(
     {
         "en": {Severity.NOTE: "note", Severity.WARNING: "warning", Severity.CRITICAL: "critical"},
@@ -33,12 +37,14 @@ SEVERITIES: Final[Mapping[Language, Mapping[Severity, str]]] = MappingProxyType(
 
 def tell(trouble: Trouble, language: Language = "en") -> Told:
     """What is wrong, why it matters and what to do."""
-    sentences = _IN[language][trouble.code]
+    what, why, remedy = _IN[language][trouble.code]
+    if trouble.values.get("count", trouble.values.get("days")) == 1:
+        what = _ONE[language].get(trouble.code, what)
     seconds = trouble.values.get("seconds")
     values = {**trouble.values, "about": trouble.about}
     if isinstance(seconds, (int, float)):
         values["age"] = age(seconds)
-    return Told(*(sentence.format(**values) for sentence in sentences))
+    return Told(*(sentence.format(**values) for sentence in (what, why, remedy)))
 
 
 def age(seconds: float) -> str:

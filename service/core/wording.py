@@ -27,6 +27,9 @@ TITLE: Final = "Paraspinal muscle measurement on MRI"
 BANNER: Final = "RESEARCH USE ONLY - NOT FOR DIAGNOSIS"
 UNVERIFIED: Final = "Unverified output of software. Not reviewed by a physician."
 DISCLAIMER: Final = f"RESEARCH USE ONLY. Not for diagnosis. {UNVERIFIED}"
+#: The same of a drawing that a person edited.
+EDITED: Final = "Drawing edited by a person, measured by software. Not verified."
+EDITED_DISCLAIMER: Final = f"RESEARCH USE ONLY. Not for diagnosis. {EDITED}"
 #: Said where nothing was measured.
 NO_MEASUREMENT: Final = "No measurement is reported; this says nothing about the muscles themselves."
 LIMITS: Final = (
@@ -65,6 +68,13 @@ VOLUMES: Final = frozenset({"compartment_ml", "lmm_ml", "imat_ml"})
 #: Measures kept as shares from 0 to 1 and read in percent.
 SHARES: Final = frozenset({"imat_fraction", "fat_signal_fraction"})
 
+#: What each segment of a drawing is called.
+SEGMENTS: Final[dict[str, str]] = {
+    "lean_left": "lean muscle left",
+    "lean_right": "lean muscle right",
+    "imat_left": "intermuscular fat left",
+    "imat_right": "intermuscular fat right",
+}
 SCORE_STATES: Final[dict[ScoreState, str]] = {
     "scored": "compared with a reference table",
     "no_norm": "no applicable reference table",
@@ -216,6 +226,35 @@ def _difference(each: Difference, words: Words) -> str:
         return f"{said}; {state}."
     limit = words.number(each.smallest_detectable * factor, ".1f")
     return f"{said}; {state} ({limit})."
+
+
+def unverified(finding: Finding) -> str:
+    """What nobody may overlook of a result, beside that it is for research only."""
+    return UNVERIFIED if finding.edited is None else EDITED
+
+
+def disclaimer(finding: Finding) -> str:
+    """The same with that."""
+    return DISCLAIMER if finding.edited is None else EDITED_DISCLAIMER
+
+
+def edited_sentences(finding: Finding, words: Words = ENGLISH) -> list[str]:
+    """Who edited the drawing, and how much of it is that of the network; nothing where nobody did."""
+    edited = finding.edited
+    if edited is None:
+        return []
+    by = edited.by.replace("^", " ").strip() if edited.by else words("a person who is not named")
+    said = [words("The drawing was edited by {by} ({type}).", by=by, type=edited.algorithm_type)]
+    overlaps = [
+        f"{words(SEGMENTS[each.segment])} {words.number(each.dice, '.2f')}"
+        for each in edited.agreement
+        if each.dice is not None
+    ]
+    if overlaps:
+        said.append(
+            words("Overlap with the drawing of the network (Dice): {values}.", values=", ".join(overlaps))
+        )
+    return said
 
 
 def measured_by_sentences(finding: Finding, words: Words = ENGLISH) -> list[str]:

@@ -78,6 +78,8 @@ def _statement(measure: str) -> Select[Any]:
             Analysis.state == AnalysisState.MEASURED,
             Analysis.withdrawn_at.is_(None),
             selftests.is_none(Analysis.study_id),
+            # A table is of what the network draws; some people correct more than others.
+            Analysis.edit_id.is_(None),
             # A block lies at a level that is not known, so its share is no measure of a stretch.
             func.coalesce(finding[("definition", "id")].as_string(), "").not_like(f"%{SUFFIX}"),
         )

@@ -10,6 +10,7 @@ from sqlalchemy import Insert, Table, and_, bindparam, case, delete, func, or_, 
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from service import tracing
 from service.core.status import CompletionReason, SeriesState
 from service.db.tables import (
     Analysis,
@@ -144,6 +145,8 @@ class OpenSeries:
     expected: int | None = None
     #: The sender was asked after the last image came, and no image is missing.
     counted: bool = False
+    #: AE title of the first sender.
+    calling_ae: str = ""
 
     @property
     def partly_gone(self) -> bool:
@@ -269,6 +272,7 @@ def _add_series(session: Session, facts: InstanceFacts, *, now: datetime) -> Non
             "calling_ae": facts.calling_ae,
             "first_at": now,
             "last_at": now,
+            "trace": tracing.begun(),
             **{name: getattr(facts.study, name) for name in IDENTITY},
         },
     )
@@ -307,6 +311,7 @@ def open_series(
             Series.first_at,
             Series.expected,
             Series.counted_at,
+            Series.calling_ae,
             reopened.label("again"),
         )
         .where(Series.state == SeriesState.RECEIVING)
@@ -339,6 +344,7 @@ def open_series(
                     images=images,
                     expected=row.expected,
                     counted=fresh and not missing,
+                    calling_ae=row.calling_ae,
                 )
             )
     return found

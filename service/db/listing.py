@@ -160,6 +160,7 @@ def _row(
         created_at=analysis.created_at,
         finished_at=analysis.finished_at,
         deliveries=deliveries,
+        edited=analysis.edit_id is not None,
     )
 
 

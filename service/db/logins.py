@@ -9,6 +9,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from service.db import openings
 from service.db.people import HASHER, LONGEST_PASSWORD, TOUCH_INTERVAL, Role, digest, forget_failures
 from service.db.tables import User, WebSession
 
@@ -29,6 +30,11 @@ class Login:
     role: Role
     must_change: bool
     csrf_token: str
+    #: Logs in at the provider, and so has no password here.
+    by_provider: bool = False
+    #: Results are open in this login although the role does not show them: which opening, and until when.
+    opening_id: int | None = None
+    opened_until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +51,7 @@ class Attempt:
 def begin_login(session: Session, *, name: str, now: datetime) -> Attempt:
     """Count a try as failed before looking at it, so that parallel guesses cannot outrun the lock."""
     user = session.scalar(select(User).where(User.name == name).with_for_update())
-    if user is None or user.disabled:
+    if user is None or user.disabled or user.issuer is not None:
         return Attempt(user_id=None, name=user.name if user else "unknown", password_hash=None)
     if user.locked_until is not None and user.locked_until > now:
         return Attempt(user_id=None, name=user.name, password_hash=None, locked=True)
@@ -79,7 +85,7 @@ def _decoy() -> str:
 
 
 def finish_login(session: Session, *, user_id: int, now: datetime, idle: timedelta) -> str:
-    """Open a session for a user whose password was right, and return the token for the cookie."""
+    """Open a session for a user who has proved to be that one, and return the token for the cookie."""
     user = session.get_one(User, user_id)
     forget_failures(user)
     session.execute(
@@ -100,6 +106,11 @@ def finish_login(session: Session, *, user_id: int, now: datetime, idle: timedel
     return token
 
 
+def forget_tries(session: Session, *, user_id: int) -> None:
+    """Start counting refused logins anew, for somebody whose password was right."""
+    forget_failures(session.get_one(User, user_id))
+
+
 def find_login(session: Session, *, token: str, now: datetime, idle: timedelta) -> tuple[Login, bool] | None:
     """The live login behind a cookie, and whether its ``seen_at`` is due to be moved."""
     wanted = digest(token)
@@ -108,12 +119,16 @@ def find_login(session: Session, *, token: str, now: datetime, idle: timedelta) 
         return None
     if row.seen_at < now - idle or row.created_at < now - LONGEST_SESSION:
         return None
+    opening = openings.find_live(session, row.opening_id, now=now)
     login = Login(
         session_id=row.id,
         user=row.user.name,
         role=Role(row.user.role),
         must_change=row.user.must_change,
         csrf_token=row.csrf_token,
+        by_provider=row.user.issuer is not None,
+        opening_id=None if opening is None else opening.id,
+        opened_until=None if opening is None else opening.until,
     )
     return login, now - row.seen_at >= TOUCH_INTERVAL
 

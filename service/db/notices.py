@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from service.core.notice import Message, Told
 from service.core.status import AnalysisState, DeliveryState
 from service.core.trouble import ORDER, Severity, Trouble
-from service.db import selftests
+from service.db import reviews, selftests
 from service.db.ledger import insert_unless_there
 from service.db.tables import Analysis, Delivery, Notice, OpenTrouble, Series
 
@@ -226,6 +226,7 @@ def day_counts(session: Session, *, since: datetime) -> dict[str, int]:
     counts["series"] = _count(session, Series.first_at >= since, selftests.is_none(Series.study_id))
     arrived = (DeliveryState.SENT, DeliveryState.CONFIRMED)
     counts["stored"] = _count(session, Delivery.sent_at >= since, Delivery.state.in_(arrived))
+    counts["reviews"], _ = reviews.held(session)
     return counts
 
 

@@ -148,9 +148,10 @@ def _audit(
     )
 
 
-def lines(session: Session) -> list[OptOutFacts]:
-    """The list, newest first."""
-    rows = session.scalars(select(OptOut).order_by(OptOut.id.desc()))
+def lines(session: Session, *, before: int | None = None, limit: int | None = None) -> list[OptOutFacts]:
+    """The list, newest first, from below the line of that number."""
+    statement = select(OptOut).order_by(OptOut.id.desc()).limit(limit)
+    rows = session.scalars(statement if before is None else statement.where(OptOut.id < before))
     return [
         OptOutFacts(id=row.id, one_issuer=bool(row.issuer_key), reason=row.reason, actor=row.actor, at=row.at)
         for row in rows

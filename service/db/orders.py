@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from service import tracing
 from service.core.status import TERMINAL, AnalysisState, DeliveryState
 from service.db import choices, circuits
 from service.db.ledger import add_event, lock_study_of
@@ -49,6 +50,7 @@ def order_rerun(session: Session, analysis_id: int, *, now: datetime) -> int | N
         object_time=_object_time(session, detail, analysis, now=now),
         created_at=now,
         choice=choice,
+        trace=tracing.continued(analysis.trace),
         undecided=choice is not None and choices.OUTCOME not in choice,
     )
     rerun.inputs = [

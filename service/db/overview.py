@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError, StatementError
 from sqlalchemy.orm import Session
 
 from service.core.funnel import Funnel
 from service.core.status import AnalysisState, DeliveryState, SeriesState
 from service.db.audit import unsealed
+from service.db.audit_outbox import waits_since
 from service.db.circuits import CircuitFacts, all_circuits
 from service.db.funnel import funnel
 from service.db.shapes import AuditFacts, Page
@@ -33,6 +34,12 @@ FORGOTTEN_AFTER = timedelta(days=1)
 #: What any failing of the database is to other rooms.
 DatabaseTrouble = SQLAlchemyError
 WAITING = (AnalysisState.READY, AnalysisState.RUNNING)
+
+
+def is_unfit_value(error: Exception) -> bool:
+    """Whether the database is well, and a value was handed to it that it cannot hold."""
+    cause = error.orig if isinstance(error, StatementError) else None
+    return isinstance(error, DataError) or isinstance(cause, OverflowError | ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +103,8 @@ class Overview:
     circuits: dict[str, CircuitFacts]
     #: Since when a line of the audit record waits to be sealed.
     oldest_unsealed_at: datetime | None
+    #: Of when the oldest sealed line is that its collector has not.
+    oldest_unreported_at: datetime | None
 
 
 def overview(session: Session, now: datetime) -> Overview:
@@ -110,7 +119,12 @@ def overview(session: Session, now: datetime) -> Overview:
         .limit(1)
     ).one_or_none()
     done = (AnalysisState.MEASURED, AnalysisState.NOT_ASSESSABLE, AnalysisState.NOT_ELIGIBLE)
-    last_success = session.scalar(select(func.max(Analysis.finished_at)).where(Analysis.state.in_(done)))
+    # State by state, each from the end of an index.
+    latest = [
+        session.scalar(select(func.max(Analysis.finished_at)).where(Analysis.state == state))
+        for state in done
+    ]
+    last_success = max((at for at in latest if at is not None), default=None)
     return Overview(
         series={state: series.get(state, 0) for state in SeriesState},
         analyses={state: analyses.get(state, 0) for state in AnalysisState},
@@ -135,6 +149,7 @@ def overview(session: Session, now: datetime) -> Overview:
         peers=traffic,
         circuits=all_circuits(session),
         oldest_unsealed_at=unsealed(session).oldest_at,
+        oldest_unreported_at=waits_since(session),
     )
 
 

@@ -19,11 +19,14 @@ from service.db.tables import (
     Backfill,
     Base,
     Delivery,
+    Edit,
     Event,
     FlagHandling,
     Instance,
     LegalHold,
     Output,
+    PopulationRow,
+    ReplayOrder,
     Review,
     Series,
     SetAside,
@@ -146,12 +149,15 @@ def rows_of(session: Session, study_id: int) -> Iterator[tuple[str, list[dict[st
         (Series, (Series.study_id == study_id,)),
         (Instance, (Instance.series_id.in_(series),)),
         (SetAside, (SetAside.series_id.in_(series),)),
+        (Edit, (Edit.series_id.in_(series),)),
         (Analysis, (Analysis.study_id == study_id,)),
         (AnalysisInput, (AnalysisInput.analysis_id.in_(analyses),)),
+        (PopulationRow, (PopulationRow.analysis_id.in_(analyses),)),
         (Output, (Output.analysis_id.in_(analyses),)),
         (Delivery, (Delivery.output_id.in_(outputs),)),
         (Review, (Review.analysis_id.in_(analyses),)),
         (FlagHandling, (FlagHandling.analysis_id.in_(analyses),)),
+        (ReplayOrder, (ReplayOrder.analysis_id.in_(analyses),)),
         (Backfill, (backfill_of(study_id),)),
         (Event, (Event.analysis_id.in_(analyses) | Event.series_id.in_(series),)),
         (AuditEntry, ((of_analysis[0] & of_analysis[1]) | (of_study[0] & of_study[1]),)),
@@ -174,11 +180,12 @@ def as_dict(row: Base) -> dict[str, Any]:
 
 
 def image_paths(session: Session, study_id: int) -> list[str]:
-    """Paths below the spool of every image that is still kept, those set aside included."""
+    """Paths below the spool of every image that is still kept, what was set aside or came edited included."""
     series = select(Series.id).where(Series.study_id == study_id)
     kept = select(Instance.path).where(Instance.series_id.in_(series), Instance.path != "")
     beside = select(SetAside.path).where(SetAside.series_id.in_(series))
-    return sorted({*session.scalars(kept), *session.scalars(beside)})
+    edited = select(Edit.path).where(Edit.series_id.in_(series), Edit.path != "")
+    return sorted({*session.scalars(kept), *session.scalars(beside), *session.scalars(edited)})
 
 
 def result_paths(session: Session, study_id: int) -> list[str]:

@@ -17,6 +17,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from service.db import openings
 from service.db.tables import ApiKey, AuditEntry, User, WebSession
 from service.errors import InvalidRequest
 
@@ -27,6 +28,9 @@ SHORTEST_PASSWORD = 12
 LONGEST_PASSWORD = 128
 #: ``seen_at`` and ``used_at`` move at most this often, so that reading pages does not write every time.
 TOUCH_INTERVAL = timedelta(seconds=30)
+LONGEST_NAME = 64
+#: The audit record has these for others than people.
+RESERVED = frozenset({"service", "unknown"})
 KEY_PREFIX = "myo_"
 #: No look-alikes (0 O 1 l I), because a person types it from a terminal.
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -56,6 +60,8 @@ class UserFacts:
     must_change: bool
     locked_until: datetime | None
     created_at: datetime
+    #: The provider where this person logs in; None: here, by password.
+    issuer: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +140,8 @@ def create_first_admin(session: Session, now: datetime) -> str | None:
 def add_user(session: Session, *, name: str, role: str, now: datetime, actor: str) -> str:
     """Make a user and return a one-time password, to be changed at the first login."""
     cleaned = _name(name)
+    if cleaned in RESERVED:
+        raise InvalidRequest("This name is the audit record's own.", reason="bad_name")
     if _role(role) is Role.SENDER:
         raise InvalidRequest("The role sender is for keys, not for people.", reason="bad_role")
     password = one_time_password()
@@ -167,6 +175,7 @@ def list_users(session: Session) -> list[UserFacts]:
             must_change=user.must_change,
             locked_until=user.locked_until,
             created_at=user.created_at,
+            issuer=user.issuer,
         )
         for user in session.scalars(select(User).order_by(User.name))
     ]
@@ -176,19 +185,27 @@ def disable_user(session: Session, *, name: str, now: datetime, actor: str) -> N
     """Shut a user out, now: live logins end too."""
     user = _user(session, name)
     user.disabled = True
-    end_sessions(session, user_id=user.id)
+    end_sessions(session, user_id=user.id, now=now)
     record(session, at=now, actor=actor, action="user_disabled", object_type="user", object_id=user.name)
+
+
+def enable_user(session: Session, *, name: str, now: datetime, actor: str) -> None:
+    """Let a disabled user in again, with the password or the provider as before."""
+    user = _user(session, name)
+    user.disabled = False
+    forget_failures(user)
+    record(session, at=now, actor=actor, action="user_enabled", object_type="user", object_id=user.name)
 
 
 def reset_password(session: Session, *, name: str, now: datetime, actor: str) -> str:
     """Give a user a new one-time password, lift a lock, let a disabled user in again, and end its logins."""
     password = one_time_password()
-    user = _user(session, name)
+    user = _local_user(session, name)
     user.password_hash = HASHER.hash(password)
     user.must_change = True
     user.disabled = False
     forget_failures(user)
-    end_sessions(session, user_id=user.id)
+    end_sessions(session, user_id=user.id, now=now)
     record(session, at=now, actor=actor, action="password_reset", object_type="user", object_id=user.name)
     return password
 
@@ -196,11 +213,11 @@ def reset_password(session: Session, *, name: str, now: datetime, actor: str) ->
 def set_password(session: Session, *, name: str, password: str, now: datetime, actor: str) -> None:
     """Set a password that its owner chose, and end every login of that user."""
     require_strong(password, name=name)
-    user = _user(session, name)
+    user = _local_user(session, name)
     user.password_hash = HASHER.hash(password)
     user.must_change = False
     forget_failures(user)
-    end_sessions(session, user_id=user.id)
+    end_sessions(session, user_id=user.id, now=now)
     record(session, at=now, actor=actor, action="password_changed", object_type="user", object_id=user.name)
 
 
@@ -217,9 +234,14 @@ def require_strong(password: str, *, name: str) -> None:
 def _name(name: str) -> str:
     """A user or key name that is safe to show and to type."""
     cleaned = name.strip()
-    if not 1 <= len(cleaned) <= 64 or not all(char.isalnum() or char in "._-@" for char in cleaned):
+    if not 1 <= len(cleaned) <= LONGEST_NAME or not all(map(is_name_character, cleaned)):
         raise InvalidRequest("A name has up to 64 letters, digits or . _ - @", reason="bad_name")
     return cleaned
+
+
+def is_name_character(char: str) -> bool:
+    """Whether a name may hold it."""
+    return char.isalnum() or char in "._-@"
 
 
 def _role(role: str) -> Role:
@@ -240,14 +262,25 @@ def _user(session: Session, name: str) -> User:
     return user
 
 
+def _local_user(session: Session, name: str) -> User:
+    """The user of that name, who logs in by password."""
+    user = _user(session, name)
+    if user.issuer is not None:
+        raise InvalidRequest(
+            f"{name!r} logs in at the provider, without a password here.", reason="no_password"
+        )
+    return user
+
+
 def forget_failures(user: User) -> None:
     """Start counting refused logins anew."""
     user.failed_logins = 0
     user.locked_until = None
 
 
-def end_sessions(session: Session, *, user_id: int) -> None:
-    """End every login of one user."""
+def end_sessions(session: Session, *, user_id: int, now: datetime) -> None:
+    """End every login of one user, and what was opened in it."""
+    openings.end_of_user(session, user_id=user_id, now=now)
     session.execute(delete(WebSession).where(WebSession.user_id == user_id))
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from service.core.status import AnalysisState
+from service.db import population
 from service.db.leases import Lease
 from service.db.ledger import add_event
 from service.db.tables import Analysis
@@ -165,6 +166,8 @@ def save_finding(session: Session, claim: Claim, result: Result, *, now: datetim
     )
     if done.scalar_one_or_none() is None:
         raise LeaseLost(f"Attempt {claim.attempt} no longer holds this analysis.")
+    if result.state == AnalysisState.MEASURED:
+        population.note(session, claim.analysis_id)
     add_event(
         session,
         "analysis_finished",

@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from service.core.status import TERMINAL, Difference, SeriesState
-from service.db import deliveries, versions, withdrawals
+from service.db import deliveries, population, versions, withdrawals
 from service.db.ledger import IDENTITY, REOPENED, add_event, insert_unless_there, lock_study
 from service.db.people import record
 from service.db.shapes import RESULTS
@@ -83,6 +83,9 @@ def reissue(
         _hold_too(session, old_study.id, study_id)
     for change in changes:
         _exchange(session, change, before, study_id, now=now)
+    # What still stands of either study may be of another person now.
+    for each_id in (old_study.id, study_id):
+        population.forget_study(session, each_id)
     record(
         session,
         at=now,

@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
+from service import tracing
 from service.core.status import TERMINAL, AnalysisState, OutputKind
 from service.db.ledger import add_event
-from service.db.tables import Analysis, AnalysisInput, Output
+from service.db.tables import Analysis, AnalysisInput, Output, Series
 from service.db.views import analysis_detail
 from service.errors import InvalidRequest
 
@@ -156,6 +157,15 @@ def replayable(session: Session, analysis_id: int) -> Replayable | None:
     )
 
 
+def images_purged(session: Session, analysis_id: int) -> bool:
+    """Whether the images of one of its series were taken away."""
+    gone = select(AnalysisInput.id).where(
+        AnalysisInput.analysis_id == analysis_id,
+        AnalysisInput.series.has(Series.pixels_purged_at.is_not(None)),
+    )
+    return session.scalar(gone.limit(1)) is not None
+
+
 def order(session: Session, analysis_id: int, *, now: datetime) -> int | None:
     """Make the next version READY, which scores the measures of the current one; None: no such analysis.
 
@@ -175,10 +185,12 @@ def order(session: Session, analysis_id: int, *, now: datetime) -> int | None:
         version=newest.version + 1,
         supersedes_id=newest.id,
         rescores_id=measured.id,
+        edit_id=measured.edit_id,
         state=AnalysisState.READY,
         object_time=measured.object_time,
         created_at=now,
         choice=measured.choice,
+        trace=tracing.continued(measured.trace),
         inputs=[
             AnalysisInput(series_id=item.series_id, role=item.role, stack=item.stack)
             for item in measured.inputs

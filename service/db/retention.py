@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, s
 from sqlalchemy.orm import Session
 
 from service.core.status import TERMINAL, AnalysisState, DeliveryState, SeriesState
-from service.db import conflicts
+from service.db import conflicts, edit_files
 from service.db.ledger import add_event, lock_study
 from service.db.people import record
 from service.db.shapes import HoldFacts
@@ -20,11 +20,14 @@ from service.db.tables import (
     AnalysisInput,
     Backfill,
     Delivery,
+    Edit,
     Event,
     FlagHandling,
     Instance,
     LegalHold,
     Output,
+    PopulationRow,
+    ReplayOrder,
     Review,
     Series,
     SetAside,
@@ -67,6 +70,11 @@ def _old(kept: Kept, until: datetime) -> Select[int]:
             SetAside.series_id == Series.id, Series.study_id == Study.id, SetAside.last_at > until
         ),
         ~exists().where(
+            Edit.series_id == Series.id,
+            Series.study_id == Study.id,
+            or_(Edit.outcome.is_(None), Edit.received_at > until),
+        ),
+        ~exists().where(
             Analysis.study_id == Study.id,
             or_(Analysis.state.not_in(TERMINAL), Analysis.finished_at > until, Analysis.withdrawn_at > until),
         ),
@@ -97,6 +105,12 @@ def _has(kept: Kept) -> ColumnElement[bool]:
         exists().where(
             Series.study_id == Study.id, SetAside.series_id == Series.id, SetAside.leaves_at.is_(None)
         ),
+        exists().where(
+            Series.study_id == Study.id,
+            Edit.series_id == Series.id,
+            Edit.path != "",
+            Edit.leaves_at.is_(None),
+        ),
     )
     results = exists().where(
         Analysis.study_id == Study.id, Analysis.result_path.is_not(None), Analysis.results_purged_at.is_(None)
@@ -104,6 +118,7 @@ def _has(kept: Kept) -> ColumnElement[bool]:
     files = or_(
         exists().where(Series.study_id == Study.id, Instance.series_id == Series.id, Instance.path != ""),
         exists().where(Series.study_id == Study.id, SetAside.series_id == Series.id),
+        exists().where(Series.study_id == Study.id, Edit.series_id == Series.id, Edit.path != ""),
         exists().where(Analysis.study_id == Study.id, Analysis.result_path.is_not(None)),
     )
     return {Kept.PIXELS: pixels, Kept.RESULTS: results, Kept.ROWS: ~files}[kept]
@@ -125,6 +140,7 @@ def mark_pixels(session: Session, study_id: int, *, until: datetime, now: dateti
     ).all():
         add_event(session, "pixels_purged", at=now, series_id=series_id)
     conflicts.let_study_go(session, study_id, now=now)
+    edit_files.let_study_go(session, study_id, now=now)
     _audit(session, "pixels_purged", study_id, now=now)
 
 
@@ -142,6 +158,33 @@ def mark_results(session: Session, study_id: int, *, now: datetime) -> None:
     ).all():
         add_event(session, "results_purged", at=now, analysis_id=analysis_id)
     _audit(session, "results_purged", study_id, now=now)
+
+
+def pictures_to_remove(session: Session, *, after: int, limit: int) -> list[tuple[int, str]]:
+    """Analysis id and folder of all attempts at purged images, as long as one of these may still be there."""
+    shown = (
+        AnalysisInput.analysis_id == Analysis.id,
+        AnalysisInput.series_id == Series.id,
+        Series.pixels_purged_at.is_not(None),
+        Instance.series_id == Series.id,
+        Instance.path != "",
+    )
+    rows = session.execute(
+        select(Analysis.id, Analysis.result_path)
+        .where(
+            Analysis.id > after,
+            exists().where(*shown),
+            ~exists().where(LegalHold.study_id == Analysis.study_id),
+        )
+        .order_by(Analysis.id)
+        .limit(limit)
+    )
+    return [(row.id, attempts_folder(row.id, row.result_path)) for row in rows]
+
+
+def attempts_folder(analysis_id: int, result_path: str | None) -> str:
+    """Folder below HOME of all attempts at an analysis; one that died left files that no row names."""
+    return f"results/{analysis_id}" if result_path is None else result_path.rpartition("/")[0]
 
 
 def images_to_remove(session: Session, *, after: int, limit: int) -> list[tuple[int, str]]:
@@ -231,10 +274,13 @@ def delete_study(session: Session, study_id: int, *, now: datetime) -> None:
         delete(Delivery).where(Delivery.output_id.in_(outputs)),
         delete(Review).where(Review.analysis_id.in_(analyses)),
         delete(FlagHandling).where(FlagHandling.analysis_id.in_(analyses)),
+        delete(ReplayOrder).where(ReplayOrder.analysis_id.in_(analyses)),
         delete(Output).where(Output.analysis_id.in_(analyses)),
         delete(AnalysisInput).where(AnalysisInput.analysis_id.in_(analyses)),
+        delete(PopulationRow).where(PopulationRow.analysis_id.in_(analyses)),
         delete(Analysis).where(Analysis.study_id == study_id),
         delete(SetAside).where(SetAside.series_id.in_(series)),
+        delete(Edit).where(Edit.series_id.in_(series)),
         delete(Instance).where(Instance.series_id.in_(series)),
         delete(Series).where(Series.study_id == study_id),
         delete(Backfill).where(backfill_of(study_id)),
@@ -289,6 +335,7 @@ def _unmark(session: Session, study_id: int) -> None:
         execution_options={"synchronize_session": False},
     )
     conflicts.keep_study(session, study_id)
+    edit_files.keep_study(session, study_id)
 
 
 def release_hold(
@@ -307,14 +354,19 @@ def study_id_of(session: Session, study_uid: str) -> int | None:
     return session.scalar(select(Study.id).where(Study.study_uid == study_uid))
 
 
-def list_holds(session: Session) -> list[HoldFacts]:
-    """All holds, oldest first."""
-    rows = session.execute(
-        select(Study.study_uid, LegalHold.reason, LegalHold.actor, LegalHold.at)
+def list_holds(session: Session, *, after: int | None = None, limit: int | None = None) -> list[HoldFacts]:
+    """Holds by the order in which their studies came, from behind the study of that number."""
+    statement = (
+        select(LegalHold.study_id, Study.study_uid, LegalHold.reason, LegalHold.actor, LegalHold.at)
         .join(Study, Study.id == LegalHold.study_id)
-        .order_by(LegalHold.at, Study.id)
+        .where(LegalHold.study_id > (after or 0))
+        .order_by(LegalHold.study_id)
+        .limit(limit)
     )
-    return [HoldFacts(study_uid=row.study_uid, reason=row.reason, actor=row.actor, at=row.at) for row in rows]
+    return [
+        HoldFacts(study_id=number, study_uid=uid, reason=reason, actor=actor, at=at)
+        for number, uid, reason, actor, at in session.execute(statement)
+    ]
 
 
 def newest_event(session: Session, *, before: datetime) -> datetime | None:
@@ -330,7 +382,8 @@ def kept_files(session: Session) -> list[tuple[str, str]]:
         .where(Instance.path != "", Series.pixels_purged_at.is_(None))
         .order_by(Instance.id)
     )
-    return [*((row.path, row.sha256) for row in rows), *conflicts.kept_files(session)]
+    beside = (*conflicts.kept_files(session), *edit_files.kept_files(session))
+    return [*((row.path, row.sha256) for row in rows), *beside]
 
 
 def kept_objects(session: Session) -> list[tuple[str, str]]:

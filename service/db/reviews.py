@@ -124,11 +124,14 @@ def _let_go(session: Session, analysis_id: int, *, now: datetime) -> int:
     return len(done.scalars().all())
 
 
-def of_analysis(session: Session, analysis_id: int) -> list[ReviewFacts]:
-    """What readers said of one result, newest first."""
+def of_analysis(
+    session: Session, analysis_id: int, *, before: int | None = None, limit: int | None = None
+) -> list[ReviewFacts]:
+    """What readers said of one result, newest first, from below the review of that number."""
+    statement = select(Review).where(Review.analysis_id == analysis_id).order_by(Review.id.desc())
     rows = session.scalars(
-        select(Review).where(Review.analysis_id == analysis_id).order_by(Review.id.desc())
-    ).all()
+        (statement if before is None else statement.where(Review.id < before)).limit(limit)
+    )
     return [_facts(row) for row in rows]
 
 
@@ -151,7 +154,7 @@ def _is_latest() -> ColumnElement[bool]:
 
 
 def tallies(session: Session) -> list[Tally]:
-    """Latest reviews by network and contrast, the most reviewed first."""
+    """Latest reviews by network and contrast, the most reviewed first; none of what a person drew."""
     network = func.coalesce(Analysis.finding["model"]["name"].as_string(), "")
     version = func.coalesce(Analysis.finding["model"]["version"].as_string(), "")
     contrast = func.coalesce(Analysis.contrast, "")
@@ -164,7 +167,7 @@ def tallies(session: Session) -> list[Tally]:
             func.count().label("count"),
         )
         .join(Analysis, Analysis.id == Review.analysis_id)
-        .where(_is_latest())
+        .where(_is_latest(), Analysis.edit_id.is_(None))
         .group_by(network, version, contrast, Review.verdict)
     ).all()
     found: dict[tuple[str, str], Counter[Verdict]] = {}
@@ -222,3 +225,20 @@ def waiting(session: Session, *, before: int | None = None, limit: int = 50) -> 
     if before is not None:
         statement = statement.where(Analysis.id < before)
     return session.scalars(statement.order_by(Analysis.id.desc()).limit(limit)).all()
+
+
+def held(session: Session) -> tuple[int, datetime | None]:
+    """How many current results wait for a review, and since when the first of them."""
+    mine, same = aliased(Output), aliased(Output)
+    row = session.execute(
+        select(func.count(func.distinct(Analysis.id)), func.min(Analysis.finished_at))
+        .join(mine, mine.analysis_id == Analysis.id)
+        .join(same, same.sop_instance_uid == mine.sop_instance_uid)
+        .join(Delivery, Delivery.output_id == same.id)
+        .where(
+            Delivery.state == DeliveryState.HELD,
+            Analysis.state != AnalysisState.SUPERSEDED,
+            Analysis.withdrawn_at.is_(None),
+        )
+    ).one()
+    return row[0], row[1]

@@ -133,8 +133,9 @@ def is_still(session: Session, study_id: int) -> bool:
 
 def is_none(study_id: InstrumentedAttribute[int]) -> ColumnElement[bool]:
     """Whether the study of the statement is of patients, and not of a self-test."""
-    ours = select(Study.id).join(SelfTest, SelfTest.study_uid == Study.study_uid)
-    return study_id.not_in(ours)
+    # Few tests have a study, so each is looked up, and not every study among them.
+    uids = select(SelfTest.study_uid).where(SelfTest.study_uid.is_not(None))
+    return study_id.not_in(select(Study.id).where(Study.study_uid.in_(uids)))
 
 
 def study_id_of(session: Session, study_uid: str) -> int | None:

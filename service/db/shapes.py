@@ -44,6 +44,8 @@ class AnalysisRow:
     finished_at: datetime | None
     #: Number of deliveries by state.
     deliveries: dict[str, int]
+    #: A person edited the drawing that is measured.
+    edited: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,12 +150,15 @@ class VersionFacts:
     state: str
     created_at: datetime
     finished_at: datetime | None
+    #: A person edited the drawing that is measured.
+    edited: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class HoldFacts:
     """Why nothing of a study is deleted, and who said so."""
 
+    study_id: int
     study_uid: str
     reason: str
     actor: str
@@ -188,6 +193,8 @@ class AnalysisDetail:
     inputs: tuple[InputFacts, ...]
     #: Images received in the series that went in.
     images: int
+    #: SHA-256 over the images that were used.
+    input_digest: str
     finding: dict[str, Any] | None
     flagged: bool
     timings: dict[str, Any] | None
@@ -209,11 +216,19 @@ class AnalysisDetail:
     withdrawal: WithdrawalFacts | None
     #: What rules may ask of its images and what they decided; None where they were not asked.
     choice: dict[str, Any] | None = None
+    #: A person edited the drawing that is measured.
+    edited: bool = False
 
     @property
     def withdrawable(self) -> bool:
         """It is a finished, current result that stands."""
         return self.withdrawal is None and self.state in RESULTS
+
+    @property
+    def replayable(self) -> bool:
+        """There is a drawing of a network, and what it was made from."""
+        drawn = self.finding is not None and self.finding.get("edited") is None
+        return drawn and self.results_purged_at is None and self.pixels_purged_at is None
 
     @property
     def newest(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Select, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
+from service import tracing
 from service.core.inputset import FAT_ROLES
 from service.core.series import PARTNERS, Role
 from service.core.status import TERMINAL, AnalysisState, OutputKind
@@ -161,6 +162,7 @@ def add_version(
         created_at=now,
         choice=wanted.choice,
         undecided=wanted.undecided,
+        trace=tracing.continued(session.scalar(select(Series.trace).where(Series.id == wanted.anchor[0]))),
         inputs=[
             AnalysisInput(series_id=item.series_id, role=item.role.value, stack=item.stack)
             for item in wanted.stacks

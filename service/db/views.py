@@ -92,6 +92,7 @@ def analysis_detail(session: Session, analysis_id: int) -> AnalysisDetail | None
             study_description=study.description,
         ),
         inputs=tuple(inputs),
+        input_digest=analysis.input_digest,
         images=_count_images(session, [item.series_id for item in inputs]),
         finding=analysis.finding,
         flagged=analysis.flagged,
@@ -106,13 +107,16 @@ def analysis_detail(session: Session, analysis_id: int) -> AnalysisDetail | None
         versions=_versions(session, analysis),
         hold=None
         if hold is None
-        else HoldFacts(study_uid=study.study_uid, reason=hold.reason, actor=hold.actor, at=hold.at),
+        else HoldFacts(
+            study_id=study.id, study_uid=study.study_uid, reason=hold.reason, actor=hold.actor, at=hold.at
+        ),
         pixels_purged_at=min(
             (item.series.pixels_purged_at for item in analysis.inputs if item.series.pixels_purged_at),
             default=None,
         ),
         results_purged_at=analysis.results_purged_at,
         choice=analysis.choice,
+        edited=analysis.edit_id is not None,
         withdrawal=None
         if analysis.withdrawn_at is None
         else WithdrawalFacts(
@@ -120,6 +124,13 @@ def analysis_detail(session: Session, analysis_id: int) -> AnalysisDetail | None
             actor=analysis.withdrawn_by or "",
             at=analysis.withdrawn_at,
         ),
+    )
+
+
+def result_path(session: Session, analysis_id: int) -> str | None:
+    """The folder of a result, relative to HOME; None where there is none (any more)."""
+    return session.scalar(
+        select(Analysis.result_path).where(Analysis.id == analysis_id, Analysis.results_purged_at.is_(None))
     )
 
 
@@ -151,6 +162,8 @@ def _versions(session: Session, analysis: Analysis) -> tuple[VersionFacts, ...]:
         .where(
             tuple_(AnalysisInput.series_id, AnalysisInput.stack).in_(mine),
             AnalysisInput.role.not_in(PARTNERS),
+            # One of an edited mask that came to nothing is none (``service.db.edits``).
+            Analysis.version > 0,
         )
         .options(defer(Analysis.finding), defer(Analysis.timings))
     )
@@ -161,6 +174,7 @@ def _versions(session: Session, analysis: Analysis) -> tuple[VersionFacts, ...]:
             state=other.state,
             created_at=other.created_at,
             finished_at=other.finished_at,
+            edited=other.edit_id is not None,
         )
         for other in sorted(same, key=lambda item: (item.version, item.id))
     )

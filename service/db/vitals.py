@@ -1,7 +1,7 @@
 """What an installation is judged by that no other page asks for: a few small queries."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from service.core.rules import OPTED_OUT
 from service.core.status import AnalysisState, DeliveryState, Difference
-from service.db import selftests
+from service.db import population, reviews, selftests
 from service.db.deliveries import GIVEN_UP, OTHER_VARIANT, SUPERSEDED, WITHDRAWN
 from service.db.selftests import SelfTestFacts
 from service.db.tables import Analysis, Delivery, Notice, RejectedCaller, SetAside
@@ -37,6 +37,11 @@ class Signs:
     self_test: SelfTestFacts | None = None
     #: Notifications that were given up.
     unsent: int = 0
+    #: Results of which something is held for a review, and since when the first of them.
+    held: int = 0
+    held_since: datetime | None = None
+    #: What the last look for drift found.
+    drift: Mapping[str, int] = field(default_factory=dict)
 
 
 def signs(session: Session, *, now: datetime) -> Signs:
@@ -50,7 +55,11 @@ def signs(session: Session, *, now: datetime) -> Signs:
         )
         .group_by(Delivery.peer)
     ).all()
+    drifts = population.drift(session)
+    held, held_since = reviews.held(session)
     return Signs(
+        held=held,
+        held_since=held_since,
         oldest_running_at=session.scalar(
             select(func.min(Analysis.started_at)).where(Analysis.state == AnalysisState.RUNNING)
         ),
@@ -60,6 +69,7 @@ def signs(session: Session, *, now: datetime) -> Signs:
         rejected=_count(session, RejectedCaller.last_at >= lately),
         self_test=selftests.last(session),
         unsent=_count(session, Notice.state == "dead", Notice.created_at >= lately),
+        drift={} if drifts is None else drifts.alarms,
     )
 
 

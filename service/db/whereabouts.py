@@ -123,10 +123,15 @@ def series(wanted: Wanted, study_ids: Sequence[int] | None = None) -> Select[Any
     # Of few series each is looked up; of all, what stands is gathered once.
     arriving = wanted.place is Place.ARRIVING
     few = wanted.since is not None or arriving or study_ids is not None
+    superseded = select(Analysis.id).where(Analysis.state == AnalysisState.SUPERSEDED)
+    # Without looking up each analysis: those that do not stand are gathered first.
+    all_that_stand = select(AnalysisInput.series_id).where(
+        AnalysisInput.analysis_id.not_in(superseded), AnalysisInput.analysis_id.not_in(_outdone())
+    )
     none_stands = (
         ~stands.where(AnalysisInput.series_id == Series.id).correlate(Series).exists()
         if few
-        else Series.id.not_in(stands)
+        else Series.id.not_in(all_that_stand)
     )
     place = case((Series.state == SeriesState.RECEIVING, Place.ARRIVING), else_=Place.EMPTY)
     statement = select(

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from service.core.status import FLAG_STEPS, LEADS_TO, LONGEST_COMMENT, AnalysisState, FlagStep, Handling
 from service.db import selftests
 from service.db.ledger import add_event
-from service.db.people import record
+from service.db.people import Role, record
 from service.db.shapes import FlagFacts
 from service.db.tables import Analysis, FlagHandling, User
 from service.errors import InvalidRequest
@@ -28,6 +28,7 @@ NEEDS_COMMENT: frozenset[FlagStep] = frozenset({"dismiss", "comment"})
 class StepFacts:
     """One step of somebody about the flags of a result."""
 
+    id: int
     step: FlagStep
     to_user: str | None
     comment: str
@@ -113,18 +114,30 @@ def _is_raised(analysis: Analysis) -> bool:
 
 
 def _may_take(session: Session, name: str) -> bool:
-    """Whether there is a person of this name who can log in."""
-    found = session.scalar(select(User.id).where(User.name == name, User.disabled.is_(False)))
-    return found is not None
+    """Whether there is a person of this name who can log in and sees results."""
+    return name in takers(session)
 
 
-def steps(session: Session, analysis_id: int) -> list[StepFacts]:
-    """What was done about the flags of one result, newest first."""
-    rows = session.scalars(
+def takers(session: Session) -> list[str]:
+    """Names of the people whom flags can be handed over to: they can log in, and their role shows results."""
+    blind = (Role.AUDITOR, Role.SENDER)
+    found = select(User.name).where(User.disabled.is_(False), User.role.not_in(blind)).order_by(User.name)
+    return list(session.scalars(found))
+
+
+def steps(
+    session: Session, analysis_id: int, *, before: int | None = None, limit: int | None = None
+) -> list[StepFacts]:
+    """What was done about the flags of one result, newest first, from below the step of that number."""
+    statement = (
         select(FlagHandling).where(FlagHandling.analysis_id == analysis_id).order_by(FlagHandling.id.desc())
-    ).all()
+    )
+    if before is not None:
+        statement = statement.where(FlagHandling.id < before)
+    rows = session.scalars(statement.limit(limit))
     return [
         StepFacts(
+            id=row.id,
             step=next(each for each in FLAG_STEPS if each == row.step),
             to_user=row.to_user,
             comment=row.comment,

@@ -40,6 +40,8 @@ class Caller:
     may_report: bool = False
     #: Let in to ask for storage commitment, even if it may not send.
     may_ask: bool = False
+    #: Edited segmentations of our images are taken from it.
+    may_edit: bool = False
     unwanted: Unwanted = "refuse"
     #: Let in by TLS alone, with a certificate that names one of these.
     tls: bool = False

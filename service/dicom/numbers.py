@@ -48,6 +48,14 @@ def _algorithm(finding: Finding) -> AlgorithmIdentification | None:
     """TID 4019, on every number: viewers look for a child of each, and a number may be copied alone."""
     if finding.model is None:
         return None
+    if finding.edited is not None and finding.definition is not None:
+        # What was drawn by a person is not the network's; what measured it is the definition.
+        return AlgorithmIdentification(
+            name=finding.definition.id,
+            version=finding.definition.version,
+            parameters=[f"segmentation={finding.edited.algorithm_type}"],
+            manufacturer=MANUFACTURER,
+        )
     return AlgorithmIdentification(
         name=finding.model.name,
         version=finding.model.version,

@@ -15,6 +15,7 @@ from highdicom.sr import (
     NumContentItem,
     ObservationContext,
     ObserverContext,
+    PersonObserverIdentifyingAttributes,
     RelationshipTypeValues,
     TextContentItem,
 )
@@ -43,6 +44,8 @@ class Observer:
     software: str
     #: Name of the network.
     model: str
+    #: The person who edited the drawing, as DICOM writes names; None where nobody did or is named.
+    person: str | None = None
 
 
 def root_container(
@@ -73,12 +76,23 @@ def root_container(
 
 def observer_of(finding: Finding) -> Observer:
     """This software, with the network as its model."""
-    return Observer(software=finding.software, model=finding.model.name if finding.model else wording.PRODUCT)
+    return Observer(
+        software=finding.software,
+        model=finding.model.name if finding.model else wording.PRODUCT,
+        person=None if finding.edited is None else finding.edited.by,
+    )
 
 
 def _observation_context(observer: Observer) -> ObservationContext:
-    """The device that observed."""
+    """The person who drew, where one did (TID 1003), and the device that measured (TID 1004)."""
+    person = None
+    if observer.person is not None:
+        person = ObserverContext(
+            observer_type=standard.DCM.Person,
+            observer_identifying_attributes=PersonObserverIdentifyingAttributes(name=observer.person),
+        )
     return ObservationContext(
+        observer_person_context=person,
         observer_device_context=ObserverContext(
             observer_type=standard.DCM.Device,
             observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
@@ -88,7 +102,7 @@ def _observation_context(observer: Observer) -> ObservationContext:
                 model_name=observer.model,
                 serial_number=observer.software[:64] or wording.PRODUCT,
             ),
-        )
+        ),
     )
 
 
@@ -164,7 +178,7 @@ def statements_of(finding: Finding, words: Words = ENGLISH) -> ContainerContentI
 
 def _sentences(finding: Finding, words: Words) -> list[str]:
     """The report in plain words."""
-    said = [words(wording.DISCLAIMER)]
+    said = [words(wording.disclaimer(finding)), *wording.edited_sentences(finding, words)]
     for reason in finding.reasons:
         text = words.reason(reason.code, reason.text)
         said.append(words("Reason {code}: {text}", code=reason.code, text=text))

@@ -17,6 +17,7 @@ from service.dicom.callers import Admission, Caller, CallerList
 from service.dicom.certificates import Certificate
 from service.dicom.committing import Desk, Promises
 from service.dicom.dimse import Command, CommandField, Status
+from service.dicom.edited_store import EditDoor, OnEdit
 from service.dicom.offering import TRANSFER_SYNTAXES, for_discarding, make_offer
 from service.dicom.pdu import AssociateRequest, Context, Rejection
 from service.dicom.reporting import STORAGE_COMMITMENT, Report, ReportSink
@@ -72,8 +73,12 @@ class Listener:
     on_rejected: Callable[[Rejected], None]
     #: Takes a report about storage commitment and gives the DIMSE status of the answer; None: not offered.
     on_report: Callable[[Report], int] | None = None
+    #: Writes an edited segmentation down; None: nobody's is taken.
+    on_edit: OnEdit | None = None
     #: Takes questions about storage commitment of callers that may ask; None: not offered.
     desk: Desk | None = None
+    #: Called when a connection is over, by the thread that served it.
+    on_left: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +113,7 @@ class Receiver:
             on_instance=listener.on_instance,
             on_refused=listener.on_refused,
             largest_bytes=bounds.object_bytes,
+            edits=None if listener.on_edit is None else EditDoor(listener.on_edit),
         )
         self._bounds = bounds
         self._offers = {
@@ -217,6 +223,11 @@ class Receiver:
         with self._lock:
             self._visitors.discard(visitor)
 
+    def left(self) -> None:
+        """Tell the door that the connection of this thread is over."""
+        if self._listener.on_left is not None:
+            self._listener.on_left()
+
     def find_place(self, visitor: "_Visitor") -> bool:
         """Count this visitor as an association, if there is a place left."""
         with self._lock:
@@ -309,6 +320,7 @@ class _Visitor:
         finally:
             self.connection.close()
             self._receiver.leave(self)
+            self._receiver.left()
 
     def cut(self) -> None:
         """End the connection from another thread."""

@@ -12,7 +12,7 @@ from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
-from service.core.finding import Definition, ModelSection
+from service.core.finding import Definition, Edited, ModelSection
 from service.core.mask import Label, Mask
 from service.core.status import OutputKind
 from service.core.variant import Encoding
@@ -45,6 +45,7 @@ from service.dicom.stamp import (
 from service.errors import UnreadableSeries
 
 SERIES_DESCRIPTION: Final = "MYOSCREEN: paraspinal muscle/IMAT SEG"
+EDITED_DESCRIPTION: Final = f"{SERIES_DESCRIPTION}, edited by a person"
 
 
 def write_seg(
@@ -57,11 +58,13 @@ def write_seg(
     path: Path,
     encoding: Encoding = "binary",
     compressed: bool = False,
+    edited: Edited | None = None,
 ) -> Written:
     """Write the mask as a segmentation of the stack it was drawn on; frames without a voxel are left out.
 
     ``compressed`` writes a label map in RLE Lossless. A binary segmentation cannot be: what compresses
-    it is not read by others (DICOM.md 0.2); ``deflate`` packs it whole.
+    it is not read by others (DICOM.md 0.2); ``deflate`` packs it whole. ``edited`` says that a person drew on
+    it, so that the segments are not called automatic.
 
     Every segment is described, also one without a voxel (no fat on one side is a result). An empty
     mask raises ValueError: there is nothing to hand to a viewer then, and only the SR is sent. A stack
@@ -84,6 +87,7 @@ def write_seg(
             "A stack over several multi-frame objects cannot be referenced frame by frame.",
             reason="several_multiframe_objects",
         )
+    description = SERIES_DESCRIPTION if edited is None else EDITED_DESCRIPTION
     names = codes.segment_labels(fat_separated=mask.fat_separated)
     labels = _described_labels(mask, names)
     sop_instance_uid = instance_uid(
@@ -91,7 +95,13 @@ def write_seg(
         identity.mask_digest,
         identity,
         fingerprint(
-            labels.tobytes(), model.sha256, definition.id, definition.version, encoding, str(compressed)
+            labels.tobytes(),
+            model.sha256,
+            definition.id,
+            definition.version,
+            encoding,
+            str(compressed),
+            *(() if edited is None else (edited.algorithm_type, edited.by or "")),
         ),
         person_fingerprint(person),
     )
@@ -100,7 +110,7 @@ def write_seg(
         sources,
         labels,
         encoding.upper(),
-        [_describe(label, name, model, identity) for label, name in names.items()],
+        [_describe(label, name, model, identity, edited) for label, name in names.items()],
         series_instance_uid=series_uid(sop_instance_uid),
         series_number=SERIES_NUMBERS[OutputKind.SEG],
         sop_instance_uid=sop_instance_uid,
@@ -112,15 +122,13 @@ def write_seg(
         plane_positions=_plane_positions(sources, stack.grid),
         content_label="PARASPINAL_SEG",
         content_description=f"{definition.id} {definition.version}"[:64],
-        content_creator_name="MYOSCREEN^AI",
-        series_description=SERIES_DESCRIPTION,
+        content_creator_name="MYOSCREEN^AI" if edited is None else edited.by,
+        series_description=description,
         transfer_syntax_uid=transfer_syntax_uid,
         omit_empty_frames=True,
     )
     copy_patient_and_study(person, segmentation)
-    describe_equipment(
-        segmentation, kind=OutputKind.SEG, description=SERIES_DESCRIPTION, model_name=model.name
-    )
+    describe_equipment(segmentation, kind=OutputKind.SEG, description=description, model_name=model.name)
     describe_body_part(segmentation, stack, source)
     if is_multiframe(source):
         _name_source_frames(segmentation, stack)
@@ -142,8 +150,13 @@ def _described_labels(mask: Mask, names: dict[Label, str]) -> np.ndarray[tuple[i
     return np.ascontiguousarray(mask.labels, dtype=np.uint8)
 
 
-def _describe(label: Label, name: str, model: ModelSection, identity: ObjectIdentity) -> SegmentDescription:
-    """What one segment is, which network drew it, and the identifier that the SR repeats."""
+def _describe(
+    label: Label, name: str, model: ModelSection, identity: ObjectIdentity, edited: Edited | None
+) -> SegmentDescription:
+    """What one segment is, which network drew it, and the identifier that the SR repeats.
+
+    What a person drew alone has no algorithm (PS3.3 table C.8.20-4); what was edited keeps the network's.
+    """
     algorithm = AlgorithmIdentificationSequence(
         name=model.name,
         version=model.version,
@@ -156,8 +169,10 @@ def _describe(label: Label, name: str, model: ModelSection, identity: ObjectIden
         segment_label=name,
         segmented_property_category=codes.TISSUE,
         segmented_property_type=codes.TYPE_OF[label],
-        algorithm_type="AUTOMATIC",
-        algorithm_identification=algorithm,
+        algorithm_type="AUTOMATIC" if edited is None else edited.algorithm_type,
+        algorithm_identification=None
+        if edited is not None and edited.algorithm_type == "MANUAL"
+        else algorithm,
         tracking_id=name,
         tracking_uid=tracking_uid(identity, name),
         anatomic_regions=[_region(label)],

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 from service.dicom.association import Refuse, Sink
 from service.dicom.callers import Caller
@@ -43,6 +43,8 @@ RESULT_CLASSES: Final = frozenset(
         "1.2.840.10008.5.1.4.1.1.104.1",
     }
 )
+#: Segmentation and Label Map Segmentation Storage, which come back edited from some peers.
+SEG_CLASSES: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
 #: Reason code of an object that is not the one its request names.
 MISMATCH: Final = "uid_mismatch"
 #: ... and of one of another study than those that were announced.
@@ -75,6 +77,10 @@ class Refused(StrEnum):
     TOO_LARGE = "instances_too_large"
     NO_ROOM = "instances_refused_disk"
     FAULT = "instances_failed"
+    EDIT_AGAIN = "edits_again"
+    EDIT_UNKNOWN = "edits_of_unknown_images"
+    EDIT_MISMATCH = "edits_of_another_patient"
+    EDIT_CONFLICT = "edits_in_conflict"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +91,13 @@ class Received:
     transfer_syntax_uid: str
     calling_ae: str
     kept: Kept
+
+
+class Edits(Protocol):
+    """Takes edited segmentations (``service.dicom.edited_store``)."""
+
+    def begin(self, command: Command, context: Context, *, caller: Caller, storing: "Storing") -> Sink:
+        """Where the dataset of one goes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +112,8 @@ class Storing:
     largest_bytes: int
     #: Objects of another study are refused; None takes them all.
     only_study: str | None = None
+    #: Takes edited segmentations of peers that may send them; None: nobody may.
+    edits: Edits | None = None
 
 
 def begin_store(
@@ -106,11 +121,8 @@ def begin_store(
 ) -> Sink:
     """Where the dataset of one C-STORE goes; whatever is wrong with it becomes the answer."""
     sop_class = command.sop_class_uid
-    if sop_class not in MR_CLASSES | RESULT_CLASSES:
-        status, refused = unwanted(caller)
-        return Refusal(status, refused, storing)
     if sop_class not in MR_CLASSES:
-        return _Result(context, caller, storing)
+        return _no_image(command, context, caller, storing)
     try:
         incoming = storing.spool.begin(
             sop_class_uid=sop_class,
@@ -128,6 +140,15 @@ def begin_store(
     return _Image(command, context, calling_ae=calling_ae, incoming=incoming, storing=storing)
 
 
+def _no_image(command: Command, context: Context, caller: Caller, storing: Storing) -> Sink:
+    """Where an object goes that is not measured."""
+    if command.sop_class_uid not in RESULT_CLASSES:
+        return Refusal(*unwanted(caller), storing)
+    if command.sop_class_uid in SEG_CLASSES and caller.may_edit and storing.edits is not None:
+        return storing.edits.begin(command, context, caller=caller, storing=storing)
+    return _Result(context, caller, storing)
+
+
 def unwanted(caller: Caller) -> tuple[StoreStatus, Refused]:
     """What this peer is told about objects that no rule can use."""
     if caller.unwanted == "discard":
@@ -135,7 +156,7 @@ def unwanted(caller: Caller) -> tuple[StoreStatus, Refused]:
     return StoreStatus.SOP_CLASS_NOT_SUPPORTED, Refused.UNWANTED_REFUSED
 
 
-def _count(storing: Storing, status: StoreStatus, refused: Refused) -> StoreStatus:
+def count_refused(storing: Storing, status: StoreStatus, refused: Refused) -> StoreStatus:
     """Count what is not kept; a courtesy, which the answer does not wait for."""
     log.info("instance_not_kept", extra={"reason": refused.value, "dimse_status": int(status)})
     try:
@@ -155,7 +176,7 @@ class Refusal(Refuse):
 
     def finish(self) -> int:
         """Count it, and give the answer."""
-        return _count(self._storing, *self._because)
+        return count_refused(self._storing, *self._because)
 
 
 class _Result:
@@ -178,10 +199,10 @@ class _Result:
             ours = read_identity(bytes(self._head), self._syntax).own_result
         except UnreadableSeries as error:
             log.warning("instance_refused", extra={"code": error.reason.code})
-            return _count(self._storing, StoreStatus.CANNOT_UNDERSTAND, Refused.UNREADABLE)
+            return count_refused(self._storing, StoreStatus.CANNOT_UNDERSTAND, Refused.UNREADABLE)
         if ours:
-            return _count(self._storing, StoreStatus.SUCCESS, Refused.OWN_RESULT)
-        return _count(self._storing, *unwanted(self._caller))
+            return count_refused(self._storing, StoreStatus.SUCCESS, Refused.OWN_RESULT)
+        return count_refused(self._storing, *unwanted(self._caller))
 
     def abandon(self) -> None:
         """Nothing was begun."""
@@ -236,7 +257,7 @@ class _Image:
             except Exception:  # The edge of a thread: the sender gets an answer and tries again.
                 log.exception("store_failed")
                 self._give_up(StoreStatus.OUT_OF_RESOURCES, Refused.FAULT)
-        return StoreStatus.SUCCESS if self._refused is None else _count(self._storing, *self._refused)
+        return StoreStatus.SUCCESS if self._refused is None else count_refused(self._storing, *self._refused)
 
     def abandon(self) -> None:
         """The sender went away in the middle."""

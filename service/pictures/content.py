@@ -183,7 +183,8 @@ def pattern_line(finding: Finding, words: Words = ENGLISH) -> str:
 
 
 def quality_lines(finding: Finding, words: Words = ENGLISH) -> list[str]:
-    """The verdict over all checks, then each check that did not pass."""
+    """The verdict over all checks, then each check that did not pass and is not told among the reasons."""
+    told = {reason.code for reason in finding.reasons}
     lines = [wording.quality_sentence(finding.quality, words)]
     dice = [check.predicted_dice for check in finding.quality if check.predicted_dice is not None]
     if dice:
@@ -191,9 +192,9 @@ def quality_lines(finding: Finding, words: Words = ENGLISH) -> list[str]:
     lines += [
         f"{words.check(check.check)}: {words.reason(check.check, check.detail)}"
         for check in finding.quality
-        if not check.passed
+        if not check.passed and check.check not in told
     ]
-    return [displayable(line) for line in lines]
+    return [displayable(line).removesuffix(".") for line in lines]
 
 
 def reason_lines(finding: Finding, words: Words = ENGLISH) -> list[str]:
@@ -250,6 +251,7 @@ def provenance_lines(finding: Finding, words: Words = ENGLISH) -> list[str]:
     phrase = "Reference tables {norms}; policy {policy}; software {software}"
     lines.append(words(phrase, norms=norms, policy=policy, software=finding.software))
     lines += wording.measured_by_sentences(finding, words)
+    lines += [" ".join(said)] if (said := wording.edited_sentences(finding, words)) else []
     if finding.series is not None:
         named = [item.series_uid for item in finding.series.inputs] or [finding.series.series_uid]
         series = dict.fromkeys(uid for uid in named if uid is not None)

@@ -89,11 +89,11 @@ def reference_figure(
     # Without the title, the status of the table stands here: it is told wherever the table is shown.
     by_age = f"{words('Age (years)')}; {curve.status}" if bare else words("Age (years)")
     axes.set_xlabel(displayable(by_age), color=INK, fontsize=9)
-    name = f"{wording.measure_name(score.measure, words)} ({known[1] if known else score.unit})"
+    name, unit = wording.measure_name(score.measure, words), f"({known[1] if known else score.unit})"
     if bare:
-        axes.set_title(name, fontsize=9, color=INK, loc="left")
+        axes.set_title(f"{name} {unit}", fontsize=9, color=INK, loc="left")
     else:
-        axes.set_ylabel(name, color=INK, fontsize=9)
+        axes.set_ylabel(f"{name}\n{unit}", color=INK, fontsize=9)
         title = textwrap.wrap(f"{curve.label} ({curve.status})", max(20, size_px[0] // 7), max_lines=2)
         axes.set_title("\n".join(displayable(line) for line in title), fontsize=7.5, color=QUIET, loc="left")
     axes.set_xlim(float(age.min()), float(age.max()))

@@ -1,6 +1,6 @@
 """Slices as a radiologist looks at them, with the mask drawn on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Final, TypeVar
@@ -103,7 +103,7 @@ def overlay_slice(
     letters come from the patient coordinates. Cropped, it shows the muscles' surroundings.
     """
     view = view_of(volume.grid)
-    grey = view.turn(_window(volume)(volume.values[slice_index]))
+    grey = view.turn(window_of(volume)(volume.values[slice_index]))
     labels = view.turn(mask.labels[slice_index]) if mask is not None else np.zeros(grey.shape, np.uint8)
     if crop and mask is not None and mask.labels.any():
         rows, columns = _surroundings(view, mask, size_px)
@@ -114,7 +114,7 @@ def overlay_slice(
     picture = (
         Image.fromarray(np.ascontiguousarray(grey)).resize(size, Image.Resampling.BICUBIC).convert("RGB")
     )
-    drawn = _draw_mask(np.asarray(picture), _resize_labels(labels, size))
+    drawn = _draw_mask(np.asarray(picture), resize_labels(labels, size))
     return _draw_letters(drawn, view.letters)
 
 
@@ -217,7 +217,7 @@ def _letter(direction: NDArray[np.float64]) -> str:
 
 
 @dataclass(frozen=True)
-class _Window:
+class Window:
     """Grey values from black to white."""
 
     low: float
@@ -230,11 +230,11 @@ class _Window:
         return grey
 
 
-def _window(volume: Volume) -> _Window:
+def window_of(volume: Volume) -> Window:
     """One window for all slices of a volume: the 1st to 99.5th percentile of a sample (chosen by us)."""
     sample = volume.values[:, ::4, ::4]
     low, high = np.percentile(sample[np.isfinite(sample)], [1.0, 99.5])
-    return _Window(float(low), float(high))
+    return Window(float(low), float(high))
 
 
 def _surroundings(view: View, mask: Mask, size_px: tuple[int, int]) -> tuple[slice, slice]:
@@ -256,7 +256,7 @@ def _surroundings(view: View, mask: Mask, size_px: tuple[int, int]) -> tuple[sli
     return cut[0], cut[1]
 
 
-def _resize_labels(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+def resize_labels(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """The labels at display size; each pixel gets the label that has most of it, so edges are smooth."""
     best = np.zeros(size[::-1], np.float32)
     resized = np.zeros(size[::-1], np.uint8)
@@ -277,16 +277,21 @@ def _resize_labels(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[
 def _draw_mask(grey: Rgb, labels: NDArray[np.uint8]) -> Rgb:
     """Translucent colours, with a line around each compartment and around its fat."""
     picture = grey.astype(np.float32)
-    width = 2 if min(labels.shape) >= 500 else 1
     for label, colour in COLOURS.items():
         region = labels == label
         alpha = OPACITY[label]
         picture[region] = picture[region] * (1.0 - alpha) + np.array(colour, np.float32) * alpha
-    for lean, fat in ((Label.LEAN_LEFT, Label.IMAT_LEFT), (Label.LEAN_RIGHT, Label.IMAT_RIGHT)):
-        picture[_edge(labels == fat, 1)] = COLOURS[fat]
-        compartment = (labels == lean) | (labels == fat)
-        picture[_edge(compartment, width)] = COLOURS[lean]
+    for label, edge in edges_of(labels):
+        picture[edge] = COLOURS[label]
     return (picture + 0.5).astype(np.uint8)
+
+
+def edges_of(labels: NDArray[np.uint8]) -> Iterator[tuple[Label, NDArray[np.bool_]]]:
+    """The line around each fat, then that around each compartment on top, with the label of its colour."""
+    width = 2 if min(labels.shape) >= 500 else 1
+    for lean, fat in ((Label.LEAN_LEFT, Label.IMAT_LEFT), (Label.LEAN_RIGHT, Label.IMAT_RIGHT)):
+        yield fat, _edge(labels == fat, 1)
+        yield lean, _edge((labels == lean) | (labels == fat), width)
 
 
 def _edge(region: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:

@@ -54,7 +54,7 @@ INK_RGB: Final = (0x1C, 0x25, 0x30)
 PICTURE_PX: Final = 36
 WIDTH: Final = A4[0] - 2 * SIDE_MM * mm
 #: A row of charts is drawn 9.4 x 2.7 inches large and printed three quarters as large, 300 dots an inch.
-CHARTS_PX: Final = (940, 270)
+CHARTS_PX: Final = (940, 225)
 CHART_SCALE: Final = 2.25
 #: The few slices of a block need less height.
 BLOCK_CHART_PX: Final = 195
@@ -76,14 +76,14 @@ def report_pdf(
         pagesize=A4,
         title=f"{words(wording.TITLE)} - {words(wording.BANNER)}",
         author=wording.PRODUCT,
-        subject=words(wording.DISCLAIMER),
+        subject=words(wording.disclaimer(finding)),
         creator=wording.PRODUCT,
         lang=words.language,
         invariant=1,
     )
 
     def draw_edge(canvas: Canvas, _: Any) -> None:
-        _draw_edge(canvas, banner, words)
+        _draw_edge(canvas, finding, banner, words)
 
     bottom, height = 13 * mm, A4[1] - 46 * mm
     area = Frame(SIDE_MM * mm, bottom, WIDTH, height, 0, 0, 0, 0)
@@ -168,7 +168,7 @@ def _measures(finding: Finding, words: Words) -> list[Flowable]:
         for row in content.measure_rows(finding.measures, words)
     ]
     widths = [66 * mm, 18 * mm, 23 * mm, 23 * mm, 23 * mm]
-    table = Table([head, *body], colWidths=[*widths, WIDTH - sum(widths)], rowHeights=4.9 * mm)
+    table = Table([head, *body], colWidths=[*widths, WIDTH - sum(widths)], rowHeights=4.5 * mm)
     table.setStyle(
         [
             ("FONT", (0, 0), (-1, -1), REGULAR_NAME, 8.5),
@@ -272,11 +272,11 @@ def _section(title: str, lines: Sequence[str], *, size: float = 8.0, width: floa
         [
             ("LINEBELOW", (0, 0), (-1, -1), 0.6, RULE),
             ("LEFTPADDING", (0, 0), (-1, -1), 0),
-            ("TOPPADDING", (0, 0), (-1, -1), 5),
-            ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
+            ("TOPPADDING", (0, 0), (-1, -1), 4),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 1),
         ]
     )
-    return [heading, Spacer(1, 1 * mm), *(_text(_safe(line), size) for line in lines)]
+    return [heading, Spacer(1, 0.6 * mm), *(_text(_safe(line), size) for line in lines)]
 
 
 def _text(markup: str, size: float, colour: Color = INK) -> Paragraph:
@@ -285,7 +285,7 @@ def _text(markup: str, size: float, colour: Color = INK) -> Paragraph:
         "text",
         fontName=REGULAR_NAME,
         fontSize=size,
-        leading=size * 1.38,
+        leading=size * 1.32,
         textColor=colour,
         wordWrap="CJK" if "sha256" in markup else None,
     )
@@ -304,7 +304,7 @@ def _image(rgb: NDArray[np.uint8], width: float, height: float) -> Image:
     return Image(BytesIO(png(rgb)), width=columns * scale, height=rows * scale)
 
 
-def _draw_edge(canvas: Canvas, banner: Banner, words: Words) -> None:
+def _draw_edge(canvas: Canvas, finding: Finding, banner: Banner, words: Words) -> None:
     """Head and foot of each page: research use only, whose page it is, page number."""
     width, height = A4
     canvas.saveState()
@@ -314,7 +314,7 @@ def _draw_edge(canvas: Canvas, banner: Banner, words: Words) -> None:
     canvas.setFont(BOLD_NAME, 10)
     canvas.drawString(SIDE_MM * mm, height - 6.6 * mm, words(wording.BANNER))
     room = WIDTH - pdfmetrics.stringWidth(words(wording.BANNER), BOLD_NAME, 10) - 4 * mm
-    unverified = words(wording.UNVERIFIED)
+    unverified = words(wording.unverified(finding))
     canvas.setFont(REGULAR_NAME, min(7.5, room / pdfmetrics.stringWidth(unverified, REGULAR_NAME, 1)))
     canvas.drawRightString(width - SIDE_MM * mm, height - 6.5 * mm, unverified)
     canvas.setFont(BOLD_NAME, 13)
@@ -324,7 +324,7 @@ def _draw_edge(canvas: Canvas, banner: Banner, words: Words) -> None:
     canvas.line(SIDE_MM * mm, height - 30.5 * mm, width - SIDE_MM * mm, height - 30.5 * mm)
     canvas.setFillColor(QUIET)
     canvas.setFont(REGULAR_NAME, 7)
-    canvas.drawString(SIDE_MM * mm, 9 * mm, words(wording.DISCLAIMER))
+    canvas.drawString(SIDE_MM * mm, 9 * mm, words(wording.disclaimer(finding)))
     canvas.drawRightString(width - SIDE_MM * mm, 9 * mm, words("Page {page}", page=canvas.getPageNumber()))
     canvas.restoreState()
 

@@ -46,7 +46,7 @@ def summary_image(
     beside the key slices, others, of ``BELOW_PX``, below the measures as far as there is room.
     """
     sheet = Sheet()
-    _draw_banner(sheet, words)
+    _draw_banner(sheet, finding, words)
     _draw_patient(sheet, banner, words)
     legend = _draw_panels(sheet, panels, curves[:1], words)
     tables = legend + TABLES_BELOW
@@ -66,11 +66,11 @@ def summary_image(
     return np.asarray(sheet.image).copy()
 
 
-def _draw_banner(sheet: Sheet, words: Words) -> None:
+def _draw_banner(sheet: Sheet, finding: Finding, words: Words) -> None:
     """The strip that nobody can overlook."""
     sheet.draw.rectangle([0, 0, WIDTH, 39], fill=AMBER)
     sheet.text((MARGIN, 20), words(wording.BANNER), size=18, bold=True, colour=BLACK, anchor="lm")
-    sheet.text((WIDTH - MARGIN, 20), words(wording.UNVERIFIED), size=14, colour=BLACK, anchor="rm")
+    sheet.text((WIDTH - MARGIN, 20), words(wording.unverified(finding)), size=14, colour=BLACK, anchor="rm")
 
 
 def _draw_patient(sheet: Sheet, banner: Banner, words: Words) -> None:

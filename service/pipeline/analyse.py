@@ -60,13 +60,18 @@ from service.pipeline.look import Look, look_at
 from service.pipeline.nifti_files import NIFTI_NAMES, write_nifti_files
 from service.pipeline.publish import OBJECT_NAMES, PICTURE_NAMES, write_objects
 from service.pipeline.references import read_norms, read_policy
+from service.pipeline.slicefiles import DRAWING_NAME, IMAGES_NAME
+from service.pipeline.slicing import keep_slices
 from service.pipeline.stations import COMPOSITION_VERSION, Station, key_slices_of, look_at_stations
 
 log = logging.getLogger(__name__)
 
 FINDING_NAME = "finding.json"
 #: Every file that an analysis may write, the finding first.
-RESULT_NAMES = (FINDING_NAME, *OBJECT_NAMES, *NIFTI_NAMES, *PICTURE_NAMES, KEPT_NAME)
+RESULT_NAMES = (
+    *(FINDING_NAME, *OBJECT_NAMES, *NIFTI_NAMES, *PICTURE_NAMES),
+    *(KEPT_NAME, IMAGES_NAME, DRAWING_NAME),
+)
 #: Segmentations and outlines of the second and each further station.
 STATION_NAMES = ("seg-*.dcm", "gsps-*.dcm")
 
@@ -86,6 +91,8 @@ class Workshop:
     gsps: bool = False
     #: Whether what new scores need is kept beside the objects.
     keep: bool = False
+    #: Megabytes that the pictures of all slices may take; 0: none are kept.
+    slices_mb: int = 0
     software: str = f"myoscreen {service.__version__}"
 
     @property
@@ -122,6 +129,7 @@ def build_workshop(
     variants: tuple[Variant, ...] = (Variant(),),
     gsps: bool = False,
     keep: bool = False,
+    slices_mb: int = 0,
 ) -> Workshop:
     """Load the network, the norms and the policy; raises a ServiceError naming what is wrong."""
     card = read_card(models_dir / Path(model).name)
@@ -133,6 +141,7 @@ def build_workshop(
         variants=variants,
         gsps=gsps,
         keep=keep,
+        slices_mb=slices_mb,
     )
 
 
@@ -181,21 +190,32 @@ def analyse_inputs(
         finding = _withheld(finding, error.reason)
     with clock("objects"):
         volume = images.volume if images is not None else None
-        finding, written = _write(
+        finding, written = write_result(
             inputs,
             finding,
             volume=volume,
             mask=mask,
             stations=stations,
             workshop=workshop,
+            mask_digest=_mask_digest(inputs, workshop, at),
             at=at,
             older=older,
             out=out,
         )
+        if workshop.slices_mb:
+            drawn = finding.status == "measured"
+            keep_slices(
+                inputs,
+                volume=volume,
+                mask=mask if drawn else None,
+                stations=stations if drawn else (),
+                limit_mb=workshop.slices_mb,
+                out=out,
+            )
     return _finish(finding, written, clock, out)
 
 
-def _write(
+def write_result(
     inputs: Inputs,
     finding: Finding,
     *,
@@ -203,15 +223,18 @@ def _write(
     mask: Mask | None,
     stations: tuple[Station, ...],
     workshop: Workshop,
+    mask_digest: str,
     at: datetime,
     older: Mapping[str, str],
     out: Path,
 ) -> tuple[Finding, tuple[Written, ...]]:
-    """The objects of the finding; where no segmentation can be placed, those of the withheld result."""
+    """The objects of the finding; where no segmentation can be placed, those of the withheld result.
+
+    ``mask_digest`` stands for everything that shapes the mask and the objects that show it.
+    """
     if inputs.first.facts.nifti is not None:
         plain = write_nifti_files(inputs, finding, volume=volume, mask=mask, norms=workshop.norms, out=out)
         return finding, plain
-    mask_digest = _mask_digest(inputs, workshop, at)
 
     def write(finding: Finding, mask: Mask | None, stations: tuple[Station, ...] = ()) -> tuple[Written, ...]:
         slices = key_slices(volume, mask) if volume is not None else ()

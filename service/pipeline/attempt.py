@@ -16,7 +16,7 @@ from service.core.dixon import find_input_sets, set_again
 from service.core.rules import OPTED_OUT
 from service.core.series import Role
 from service.dicom.series import Scan, UnreadableFile, scan
-from service.errors import Reason, UnreadableSeries
+from service.errors import EditRefused, Reason, UnreadableSeries
 from service.pipeline.analyse import (
     Result,
     Workshop,
@@ -24,9 +24,11 @@ from service.pipeline.analyse import (
     finding_without_images,
     write_finding,
 )
+from service.pipeline.comparing import compare
 from service.pipeline.decline import decline, leave_alone
+from service.pipeline.edited import measure_edited
 from service.pipeline.inputs import Inputs, input_digest, unreadable_digest
-from service.pipeline.job import Job, Outcome, Past
+from service.pipeline.job import Job, JobEdit, JobReplay, Outcome, Past
 from service.pipeline.rescore import attempt_rescore
 
 log = logging.getLogger(__name__)
@@ -38,10 +40,15 @@ TOLD_REASONS = 5
 def attempt(job: Job, workshop: Workshop) -> Outcome:
     """Read, measure, draw and write one input set into ``job.out``.
 
-    Or score the measures of a finished version again, without the images.
+    Or score the measures of a finished version again, without the images; or measure a mask that a person
+    edited; or compare with a finished version, of which nothing is left.
     Not eligible, not assessable and unreadable are outcomes. Raises ServiceError or OSError for a fault
     of the installation.
     """
+    if job.replayed is not None:
+        return _attempt_replay(job, job.replayed, workshop)
+    if job.edited is not None:
+        return _attempt_edited(job, job.edited, workshop)
     if job.declined == OPTED_OUT:
         return _left_alone(job, workshop)
     if job.measured is not None:
@@ -77,6 +84,50 @@ def attempt(job: Job, workshop: Workshop) -> Outcome:
         written=result.written,
         seconds={"scan": scan_seconds, **result.seconds},
     )
+
+
+def _attempt_edited(job: Job, edit: JobEdit, workshop: Workshop) -> Outcome:
+    """Measure an edited mask, or say why it is not taken."""
+    start = time.perf_counter()
+    try:
+        if job.declined is not None:
+            raise EditRefused(job.declined.text, reason=job.declined.code)
+        inputs = _pick(_scan([Path(image.path) for image in job.images], job), job)
+        hashes = {image.sop_instance_uid: image.sha256 for image in job.images}
+        if inputs is None or input_digest(inputs, hashes) != job.input_digest:
+            raise EditRefused("The images are not those that were drawn on.", reason="edit_other_images")
+        scan_seconds = round(time.perf_counter() - start, 4)
+        shutil.rmtree(job.out, ignore_errors=True)
+        files.make_private_dir(job.out)
+        past = Past(
+            input_digest=job.input_digest, reports=job.earlier, before=job.before, disagrees=job.disagrees
+        )
+        result = measure_edited(inputs, edit, workshop, at=job.at.astimezone(), out=job.out, past=past)
+    except EditRefused as error:
+        return Outcome(input_digest=job.input_digest, finding=None, seconds={}, refused=error.reason)
+    except UnreadableSeries as error:
+        reason = Reason("edit_other_images", f"The images cannot be read any more: {error.reason.text}")
+        return Outcome(input_digest=job.input_digest, finding=None, seconds={}, refused=reason)
+    files.settle(job.out)
+    return Outcome(
+        input_digest=job.input_digest,
+        finding=result.finding.as_dict(),
+        written=result.written,
+        seconds={"scan": scan_seconds, **result.seconds},
+    )
+
+
+def _attempt_replay(job: Job, was: JobReplay, workshop: Workshop) -> Outcome:
+    """The outcome of comparing; the files of the run are taken away again.
+
+    Raises InvalidRequest where it cannot be compared.
+    """
+    try:
+        made = attempt(replace(job, replayed=None), replace(workshop, keep=False, slices_mb=0))
+        replayed = compare(was, made, workshop).as_detail()
+    finally:
+        shutil.rmtree(job.out, ignore_errors=True)
+    return Outcome(input_digest=made.input_digest, finding=None, seconds=made.seconds, replayed=replayed)
 
 
 def _left_alone(job: Job, workshop: Workshop) -> Outcome:

@@ -21,6 +21,7 @@ from service.db.queries import Claim
 from service.db.session import Session, Sessions, reading
 from service.errors import ConfigurationError, Reason
 from service.inference.card import Card
+from service.pipeline import traces
 from service.pipeline.inputs import Inputs, why_not_eligible
 
 log = logging.getLogger(__name__)
@@ -142,9 +143,11 @@ def decide_waiting(sessions: Sessions, choosing: Choosing, home: Path, *, now: d
     for study in found:
         if _must_wait(study, choosing, now=now):
             continue
+        began = traces.now()
         try:
             with sessions.begin() as session:
-                _decide_study(session, study.study_id, choosing, home, now=now)
+                asked = _decide_study(session, study.study_id, choosing, home, now=now)
+            traces.chosen(sessions, asked, began)
             decided += 1
         except Exception:  # It is tried again with the next sweep.
             log.exception("study_not_decided", extra={"study_id": study.study_id})
@@ -156,22 +159,26 @@ def _must_wait(study: Waiting, choosing: Choosing, *, now: datetime) -> bool:
     return choosing.rules.take == "first" and study.receiving and now - study.since < choosing.hard_cap
 
 
-def _decide_study(session: Session, study_id: int, choosing: Choosing, home: Path, *, now: datetime) -> None:
-    """Decide what waits of one study, and anew what was decided before and is now decided otherwise."""
+def _decide_study(
+    session: Session, study_id: int, choosing: Choosing, home: Path, *, now: datetime
+) -> list[int]:
+    """Decide what waits of one study, and anew what is now decided otherwise; which analyses waited."""
     ledger.lock_study(session, study_id)
     rows = choices.of_study(session, study_id)
+    waited = [row.id for row in rows if row.undecided]
     if _is_listed(session, home, study_id):
         for row in rows:
             if row.undecided:
                 said = {OUTCOME: OPTED_OUT.code, "text": OPTED_OUT.text}
                 choices.settle(session, row.id, {**row.choice, **said}, now=now)
-        return
+        return waited
     # What a self-test sends is measured, whatever the rules say of such images.
     rules = EVERYTHING if selftests.sends(session, study_id) else choosing.rules
     asked = [row for row in rows if row.undecided or rules.take == "first"]
     decisions = decide(rules, [_stored(row) for row in asked])
     for row, decision in zip(asked, decisions, strict=True):
         _write(session, study_id, row, decision, rules, now=now)
+    return waited
 
 
 def _is_listed(session: Session, home: Path, study_id: int) -> bool:

@@ -13,9 +13,11 @@ from service.core.stations import scan_key
 from service.core.status import CompletionReason
 from service.db import ledger, versions
 from service.db.ledger import OpenSeries, Sibling
+from service.db.people import record
 from service.db.session import Session, Sessions, reading
 from service.dicom.series import Scan, Stack, scan
 from service.dicom.spool import Spool
+from service.pipeline import traces
 from service.pipeline.choose import Choosing
 from service.pipeline.inputs import input_digest, unreadable_digest
 
@@ -296,6 +298,7 @@ def _write_closed(
     Nothing is done where images arrived meanwhile, or where another worker closed a series of the study:
     its images may be partners of these.
     """
+    began = traces.now()
     study_id, mine = group[0].series.study_id, [seen.series.id for seen in group]
     with sessions.begin() as session:
         if companions.closed is not None:
@@ -316,6 +319,7 @@ def _write_closed(
     for seen in group:
         reason = _reason(seen)
         log.info("series_closed", extra={"series_id": seen.series.id, "reason": reason.value})
+    traces.closed(sessions, mine, began)
     return ready
 
 
@@ -343,6 +347,15 @@ def _close_one(session: Session, seen: Seen, *, now: datetime) -> bool:
             "unreadable": len(seen.scan.unreadable) if seen.scan is not None else len(series.images),
             "holes": seen.scan is not None and not seen.whole,
         },
+    )
+    record(
+        session,
+        at=now,
+        actor="service",
+        action="series_received",
+        object_type="study",
+        object_id=series.study_id,
+        detail={"calling_ae": series.calling_ae, "series": series.id, "images": len(series.images)},
     )
     return True
 

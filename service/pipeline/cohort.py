@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from service.core.blocks import is_of_block
+from service.core.edited import is_edited
 from service.core.normfit_cohort import Include, ReferencePerson
 from service.core.water_fat import SIGNAL_DEFINITION
 from service.errors import NormMismatch
@@ -51,10 +52,14 @@ def read_csv(path: Path, measure: str, include: Include) -> CsvCohort:
 
 
 def _measured(rows: "csv.DictReader[str]") -> Iterator[tuple[int, Mapping[str, str | None]]]:
-    """The lines with a result, without those of blocks: a share at one level is none of a stretch."""
+    """The lines with a result, without those of blocks: a share at one level is none of a stretch.
+
+    A drawing that a person edited has a definition of its own, and is none of the network's.
+    """
     for row in rows:
-        block = is_of_block((row.get("definition") or "").partition("@")[0])
-        if row.get("status", "measured") == "measured" and not block:
+        name = (row.get("definition") or "").partition("@")[0]
+        left_out = is_of_block(name) or is_edited(name)
+        if row.get("status", "measured") == "measured" and not left_out:
             yield rows.line_num, row
 
 

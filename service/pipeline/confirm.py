@@ -19,7 +19,7 @@ from service.dicom import commitment
 from service.dicom.commitment import Reference, Report
 from service.errors import PeerUnreachable, Reason
 from service.files import within
-from service.pipeline import deliver
+from service.pipeline import deliver, traces
 from service.pipeline.deliver import Destination
 from service.wire import dicomweb
 from service.wire.dicomweb import WebAddress
@@ -99,6 +99,7 @@ def take_report(
     False when it was not asked in that transaction, or was answered already: nothing changes then. What it
     does not vouch for is sent again, and nothing else.
     """
+    began = traces.now()
     with sessions.begin() as session:
         settled = confirmations.settle(
             session,
@@ -128,6 +129,9 @@ def take_report(
             },
             now=now,
         )
+    traces.told(
+        sessions, settled.analysis_id, "confirmation", began, ok=ok, peer=settled.peer, by="commitment"
+    )
     return True
 
 

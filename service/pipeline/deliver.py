@@ -120,6 +120,16 @@ def run(
                 variant=variant.name, kinds=destination.outputs, after_review=destination.after_review
             ),
         )
+        if parcels:
+            people.record(
+                session,
+                at=clock(),
+                actor="service",
+                action="delivery_begun",
+                object_type="analysis",
+                object_id=analysis_id,
+                detail={"peer": destination.name, "objects": len(parcels)},
+            )
     if not parcels:
         return None
     with Heartbeat(lambda: _beat(sessions, parcels), every_seconds=terms.beat_seconds):

@@ -11,14 +11,17 @@ from pathlib import Path
 from service.db.ledger import Recorded
 from service.db.session import Sessions
 from service.dicom.callers import Caller
+from service.dicom.edited_store import EditDoor
 from service.dicom.filing import FileSink, meta_of
 from service.dicom.spool import Spool
 from service.dicom.storing import Received, Refused, Storing
 from service.errors import ServiceError, SpoolFull
-from service.pipeline import intake
+from service.pipeline import edited_intake, intake
 
 #: Stands on series that came from a folder, where others have the AE title of their sender.
 INGEST = "ingest"
+#: What the name of a program begins with that calls with a key.
+KEY = "key:"
 CHUNK_BYTES = 1 << 20
 
 
@@ -32,6 +35,9 @@ class Files:
     on_refused: Callable[[Refused], None]
     #: Larger objects are refused.
     largest_bytes: int
+    #: Takes edited segmentations of these senders; None: nobody's.
+    edits: EditDoor | None = None
+    editors: frozenset[str] = frozenset()
 
     def begin(self, *, sender: str, only_study: str | None = None) -> FileSink:
         """Where the bytes of one file go; ``sender`` stands on its series as an AE title would."""
@@ -41,17 +47,25 @@ class Files:
             on_refused=self.on_refused,
             largest_bytes=self.largest_bytes,
             only_study=only_study,
+            edits=self.edits,
         )
-        return FileSink(storing, caller=Caller(name=sender, ae_title=sender, host=""), calling_ae=sender)
+        name = sender.removeprefix(KEY)
+        caller = Caller(name=name, ae_title=sender, host="", may_edit=name in self.editors)
+        return FileSink(storing, caller=caller, calling_ae=sender)
 
 
-def files(sessions: Sessions, spool: Spool, *, largest_bytes: int) -> Files:
-    """The way in for files into one installation."""
+def files(sessions: Sessions, spool: Spool, *, largest_bytes: int, editors: Iterable[str] = ()) -> Files:
+    """The way in for files into one installation.
+
+    ``editors`` are the peers whose edited segmentations are taken; a key stands for the peer of its name.
+    """
     return Files(
         spool=spool,
         on_instance=intake.Recorder(sessions, spool).record,
         on_refused=partial(intake.count_refused, sessions),
         largest_bytes=largest_bytes,
+        edits=EditDoor(edited_intake.taker(sessions)),
+        editors=frozenset(editors),
     )
 
 

@@ -87,6 +87,60 @@ class JobMeasured:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobTools:
+    """What was in force when the analysis was claimed."""
+
+    model: str
+    norms: tuple[str, ...]
+    policy: str
+    #: SHA-256 of their files, as they were activated: network, norms, policy.
+    hashes: tuple[str, str, str]
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "JobTools":
+        """What ``asdict`` made plain."""
+        network, norms, policy = content["hashes"]
+        return cls(**{**content, "norms": tuple(content["norms"]), "hashes": (network, norms, policy)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobEdit:
+    """A segmentation that came back edited, and what it corrects."""
+
+    peer: str
+    sop_instance_uid: str
+    path: str
+    sha256: str
+    #: The version of the network that it is compared with, and the one that stands.
+    basis: JobMeasured
+    current: JobMeasured
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "JobEdit":
+        """What ``asdict`` made plain."""
+        versions = {name: JobMeasured.from_dict(content[name]) for name in ("basis", "current")}
+        return cls(**{**content, **versions})
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobReplay:
+    """A finished version that a new run of the same is compared with."""
+
+    analysis_id: int
+    version: int
+    input_digest: str
+    finding: dict[str, Any]
+    #: The folder of its result, and the names of its segmentations in it.
+    folder: str
+    segmentations: tuple[str, ...]
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "JobReplay":
+        """What ``asdict`` made plain."""
+        return cls(**{**content, "segmentations": tuple(content["segmentations"])})
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """What one attempt is to do."""
 
@@ -106,8 +160,14 @@ class Job:
     disagrees: tuple[str, ...] = ()
     #: A finished version whose measures are to be scored again; None: the images are measured.
     measured: JobMeasured | None = None
+    #: An edited mask that is measured in the place of a drawing of the network.
+    edited: JobEdit | None = None
+    #: A finished version that this run is only compared with; nothing of it is published.
+    replayed: JobReplay | None = None
     #: Why nothing is to be measured, although the images may be eligible.
     declined: Reason | None = None
+    #: What it is to be done with; None: whatever the workshop was opened with.
+    tools: JobTools | None = None
     #: Folder of this attempt alone.
     out: Path
 
@@ -129,6 +189,9 @@ class Job:
                 "disagrees": tuple(content["disagrees"]),
                 "declined": content["declined"] and Reason(**content["declined"]),
                 "measured": content["measured"] and JobMeasured.from_dict(content["measured"]),
+                "tools": content["tools"] and JobTools.from_dict(content["tools"]),
+                "replayed": content["replayed"] and JobReplay.from_dict(content["replayed"]),
+                "edited": content["edited"] and JobEdit.from_dict(content["edited"]),
                 "out": Path(content["out"]),
             }
         )
@@ -145,6 +208,10 @@ class Outcome:
     written: tuple[Written, ...] = ()
     #: Seconds by step.
     seconds: dict[str, float]
+    #: Why an edited mask is not taken; there is no finding then.
+    refused: Reason | None = None
+    #: How a replay compares with what it repeats, in codes and counts; there is no finding then.
+    replayed: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The outcome as plain values, ready for JSON."""
@@ -165,7 +232,8 @@ class Outcome:
             )
             for item in content["written"]
         )
-        return cls(**{**content, "written": written})
+        refused = content["refused"] and Reason(**content["refused"])
+        return cls(**{**content, "written": written, "refused": refused})
 
 
 #: Does a job, giving up with LeaseLost once the second argument says that nobody wants it any more.
@@ -181,6 +249,8 @@ def made_by(finding: Mapping[str, Any]) -> str:
     parts += [finding.get("policy"), finding.get("software"), *(finding.get("norms") or ())]
     if finding.get("measured_by") is not None:
         parts.append({"measured_by": finding["measured_by"]})
+    if finding.get("edited") is not None:
+        parts.append({"edited": finding["edited"]["sha256"]})
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

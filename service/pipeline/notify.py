@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Final
 
-from service.core.notice import Day, Sender, of_day, of_test, of_troubles
+from service.core.notice import Day, Sender, of_day, of_opening, of_test, of_troubles
 from service.core.trouble import ORDER, Limits, Severity, Trouble, find_troubles
-from service.db import notices, selftests
+from service.db import notices, openings, selftests
 from service.db.notices import Letter
 from service.db.overview import DatabaseTrouble
 from service.db.session import Sessions
@@ -97,6 +97,7 @@ class Notifier:
             notices.forget_others(session, list(self._recipients))
         for recipient in self._recipients.values():
             self._tell(recipient, found, now=now)
+            self._tell_openings(recipient, now=now)
             self._report(recipient, now=now)
 
     def _tell(self, recipient: Recipient, found: Sequence[Trouble], *, now: datetime) -> None:
@@ -110,6 +111,18 @@ class Notifier:
             if news.began or news.ended:
                 message = of_troubles(recipient.sender, news.began, news.ended, now=now)
                 notices.add(session, recipient.name, message, now=now)
+
+    def _tell_openings(self, recipient: Recipient, *, now: datetime) -> None:
+        """One message about each time that results were opened with a reason; it counts as a warning."""
+        if recipient.least == Severity.CRITICAL:
+            return
+        with self._sessions.begin() as session:
+            for each in openings.since(session, now - DAY):
+                message = of_opening(
+                    recipient.sender, number=each.id, role=each.role, until=each.until, now=each.opened_at
+                )
+                once = f"opening:{recipient.name}:{each.id}"
+                notices.add(session, recipient.name, message, now=now, once=once)
 
     def _report(self, recipient: Recipient, *, now: datetime) -> None:
         """The digest, once a day."""

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 import service
-from service.db import ledger
-from service.db.session import Sessions
+from service.db import ledger, people
+from service.db.session import Session, Sessions
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +22,25 @@ EVERY_SECONDS = 5.0
 def owner() -> str:
     """Which process this is, as host and process id."""
     return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def record_door(
+    session: Session,
+    action: Literal["door_started", "door_stopped"],
+    name: Literal["receiver", "worker", "web"],
+    *,
+    now: datetime,
+) -> None:
+    """A line of the audit record: this process began or ends; one that is killed leaves none of its end."""
+    people.record(
+        session,
+        at=now,
+        actor="service",
+        action=action,
+        object_type="door",
+        object_id=name,
+        detail={"host": socket.gethostname(), "pid": os.getpid(), "version": service.__version__},
+    )
 
 
 class Presence:
@@ -41,6 +60,7 @@ class Presence:
         self._every = every_seconds
         self._host, self._pid = socket.gethostname(), os.getpid()
         self._started_at = datetime.now(UTC)
+        self._told = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"presence-{name}", daemon=True)
 
@@ -69,6 +89,8 @@ class Presence:
 
     def _see(self) -> None:
         with self._sessions.begin() as session:
+            if not self._told:
+                record_door(session, "door_started", self._name, now=datetime.now(UTC))
             ledger.see_door(
                 session,
                 name=self._name,
@@ -79,7 +101,9 @@ class Presence:
                 now=datetime.now(UTC),
                 detail=self._detail() if self._detail else None,
             )
+        self._told = True
 
     def _leave(self) -> None:
         with self._sessions.begin() as session:
             ledger.leave_door(session, name=self._name, host=self._host, pid=self._pid)
+            record_door(session, "door_stopped", self._name, now=datetime.now(UTC))

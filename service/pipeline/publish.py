@@ -190,6 +190,7 @@ def _seg(making: _Making, variant: Variant, part: _Part) -> Callable[[], Written
             part.mask,
             model=model,
             definition=definition,
+            edited=making.finding.edited,
             identity=part.identity,
             path=making.path(f"seg{part.name}", variant),
             encoding=variant.encoding,

@@ -1,6 +1,6 @@
 """How to build the workshop of an analysis, as plain values that travel to another process."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ class WorkshopRecipe:
     variants: tuple[Variant, ...] = (Variant(),)
     gsps: bool = False
     keep: bool = False
+    slices_mb: int = 0
 
     def __call__(self) -> "Workshop":
         """Build it; raises a ServiceError naming what is wrong."""
@@ -43,6 +44,17 @@ class WorkshopRecipe:
             variants=self.variants,
             gsps=self.gsps,
             keep=self.keep,
+            slices_mb=self.slices_mb,
+        )
+
+    def with_segmenter_of(self, workshop: "Workshop") -> "Workshop":
+        """Build it around the network that another workshop has open."""
+        from service.pipeline.references import read_norms, read_policy  # noqa: PLC0415 - as above
+
+        return replace(
+            workshop,
+            norms=read_norms(self.models_dir, self.norms),
+            policy=read_policy(self.models_dir, self.policy),
         )
 
     def as_dict(self) -> dict[str, Any]:

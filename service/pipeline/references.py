@@ -64,10 +64,15 @@ def read_rules(models_dir: Path, name: str) -> Rules:
 
     A models folder of one's own need not have the bundled ones.
     """
+    return read_rules_file(rules_path(models_dir, name))
+
+
+def rules_path(models_dir: Path, name: str) -> Path:
+    """Where the rules of that name lie, whether or not they are there."""
     if name.endswith(".toml"):
-        return read_rules_file(Path(name).expanduser())
+        return Path(name).expanduser()
     own = models_dir / "rules" / f"{_safe_name(name)}.toml"
-    return read_rules_file(own if own.is_file() else bundled_models_dir() / "rules" / own.name)
+    return own if own.is_file() else bundled_models_dir() / "rules" / own.name
 
 
 def read_rules_file(path: Path) -> Rules:

@@ -35,6 +35,7 @@ from service.pipeline.job import Job, JobBefore, JobMeasured, JobObject, Outcome
 from service.pipeline.keepsake import KEPT_NAME
 from service.pipeline.kept import Kept, read_kept
 from service.pipeline.publish import write_objects
+from service.pipeline.slicefiles import carry
 from service.pipeline.stations import counted_stations, facts_behind, stations_again
 
 
@@ -109,8 +110,9 @@ def attempt_rescore(job: Job, measured: JobMeasured, workshop: Workshop) -> Outc
 
 def _copy(measured: JobMeasured, folder: Path, out: Path) -> tuple[Written, ...]:
     """Every file of the stored result, as it is."""
+    carry(folder, out)
     for path in sorted(folder.iterdir()):
-        if path.is_file():
+        if path.is_file() and not (out / path.name).exists():
             shutil.copyfile(path, out / path.name)
     return tuple(_checked(each, out / Path(each.path).name) for each in measured.objects)
 
@@ -158,6 +160,7 @@ def _write(
         out=job.out,
     )
     shutil.copyfile(folder / KEPT_NAME, job.out / KEPT_NAME)
+    carry(folder, job.out)
     return finish(finding, written, job.out), written
 
 

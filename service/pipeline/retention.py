@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from service.db import ledger, retention
+from service.db import edit_files, ledger, patients, retention
 from service.db.retention import Kept
 from service.db.session import Session, Sessions, reading
 from service.dicom.spool import Spool
 from service.files import one_at_a_time, within
 from service.pipeline import conflicts, withdraw
+from service.pipeline.slicefiles import IMAGES_NAME
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def purge(sessions: Sessions, home: Path, terms: Terms, *, now: datetime) -> dic
             return None
         counts = {}
         for kind, keep in terms.each():
-            counts[kind] = _purge(sessions, kind, until=now - keep, now=now)
+            counts[kind] = _purge(sessions, home, kind, until=now - keep, now=now)
             _remove_images(sessions, home)
             _remove_results(sessions, home)
     if any(counts.values()):
@@ -131,12 +132,12 @@ def due(sessions: Sessions, terms: Terms, *, now: datetime) -> dict[Kept, int]:
         }
 
 
-def _purge(sessions: Sessions, kind: Kept, *, until: datetime, now: datetime) -> int:
+def _purge(sessions: Sessions, home: Path, kind: Kept, *, until: datetime, now: datetime) -> int:
     """Mark or delete one kind of every study that is old enough; each study in its own transaction."""
     acts: dict[Kept, Callable[..., None]] = {
         Kept.PIXELS: partial(retention.mark_pixels, until=until),
         Kept.RESULTS: retention.mark_results,
-        Kept.ROWS: retention.delete_study,
+        Kept.ROWS: partial(_delete_rows, home=home),
     }
     act = acts[kind]
     done = 0
@@ -155,14 +156,43 @@ def _purge(sessions: Sessions, kind: Kept, *, until: datetime, now: datetime) ->
 
 
 def _remove_images(sessions: Sessions, home: Path) -> None:
-    """Take away files of purged series, and what lay beside them."""
+    """Take away files of purged series, what lay beside them, and the pictures of their slices.
+
+    The pictures first: as long as one of them cannot be removed, the rows do not forget the images.
+    """
     conflicts.remove(sessions, Spool(home / "spool"))
+    if not _remove(
+        sessions,
+        find=retention.pictures_to_remove,
+        remove=lambda path: _remove_pictures(within(home, path)),
+        forget=lambda _session, _ids: None,
+    ):
+        return
     _remove(
         sessions,
         find=retention.images_to_remove,
         remove=lambda path: within(home / "spool", path).unlink(missing_ok=True),
         forget=retention.images_removed,
     )
+    _remove(
+        sessions,
+        find=edit_files.leaving,
+        remove=lambda path: within(home / "spool", path).unlink(missing_ok=True),
+        forget=edit_files.gone,
+    )
+
+
+def _remove_pictures(folder: Path) -> None:
+    """Take the pictures of all slices out of every attempt at an analysis."""
+    for each in folder.glob(f"*/{IMAGES_NAME}"):
+        each.unlink(missing_ok=True)
+
+
+def _delete_rows(session: Session, study_id: int, *, home: Path, now: datetime) -> None:
+    """Take away what attempts that died left, which nothing else leads to, and then the rows."""
+    for folder in patients.result_folders(session, study_id):
+        shutil.rmtree(within(home, folder), ignore_errors=True)
+    retention.delete_study(session, study_id, now=now)
 
 
 def _remove_results(sessions: Sessions, home: Path) -> None:
@@ -184,12 +214,12 @@ def _remove(
     find: Callable[..., list[tuple[int, str]]],
     remove: Callable[[str], None],
     forget: Callable[[Session, Sequence[int]], None],
-) -> None:
-    """Remove what rows still name, and have the rows forget it; what cannot be removed waits.
+) -> bool:
+    """Remove what rows still name, and have the rows forget it; what cannot be removed waits (False).
 
     Within one short transaction, so that nobody brings a file back between the look and the removal.
     """
-    after = 0
+    after, whole = 0, True
     while True:
         with sessions.begin() as session:
             rows = find(session, after=after, limit=BATCH)
@@ -200,7 +230,8 @@ def _remove(
                     gone.append(row_id)
                 except (OSError, ValueError):
                     log.exception("file_not_removed", extra={"row": row_id})
+                    whole = False
             forget(session, gone)
         if not rows:
-            return
+            return whole
         after = rows[-1][0]

@@ -6,38 +6,46 @@ Rows are written here; whatever touches the images is left to a ``Perform`` (as 
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from service.core.activation import NOT_AS_ACTIVATED
+from service.core.edited_statistics import case_of
 from service.core.status import SENT, AnalysisState
-from service.db import deliveries, holding, ledger, people, priors, queries, rescoring, versions
+from service.db import deliveries, edits, holding, ledger, people, priors, queries, rescoring, versions
 from service.db.deliveries import OutputFacts
+from service.db.edits import EditSource
 from service.db.queries import Claim
 from service.db.rescoring import Stored
 from service.db.session import Session, Sessions, reading
 from service.dicom.identity import Written
 from service.dicom.spool import Spool
-from service.errors import LeaseLost, Reason, WorkerEnds
+from service.errors import EditRefused, LeaseLost, Reason, WorkerEnds
 from service.files import within
 from service.pipeline.choose import opted_out_since, why_declined
 from service.pipeline.deliver import Destination
 from service.pipeline.heartbeat import Heartbeat
+from service.pipeline.inforce import InForce
 from service.pipeline.job import (
     Job,
     JobBefore,
+    JobEdit,
     JobImage,
     JobInput,
     JobMeasured,
     JobObject,
     JobReport,
+    JobTools,
     Outcome,
     Perform,
     made_by,
     trouble,
 )
 from service.pipeline.plainer import variant_for
+from service.pipeline.slicefiles import IMAGES_NAME
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +77,8 @@ class Bench:
     terms: Terms
     owner: str
     clock: Callable[[], datetime]
+    #: What is in force, asked anew for each analysis; None: whatever the workshop was opened with.
+    in_force: InForce | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,17 +97,21 @@ def run(sessions: Sessions, analysis_id: int, perform: Perform, bench: Bench) ->
     """
     with sessions.begin() as session:
         claim = queries.claim_analysis(session, analysis_id, owner=bench.owner, now=bench.clock())
+        tools = bench.in_force.tools(session) if claim is not None and bench.in_force is not None else None
     if claim is None:
         return None
     out = bench.home / "results" / str(claim.analysis_id) / f"attempt-{claim.attempt}"
+    published = None
     try:
         with Heartbeat(lambda: _beat(sessions, claim), every_seconds=bench.terms.beat_seconds) as heart:
-            outcome = perform(_job(sessions, claim, bench, out), lambda: not heart.lost)
+            outcome = perform(_job(sessions, claim, bench, tools, out), lambda: not heart.lost)
             published = _settle(sessions, claim, outcome, bench, out)
     except LeaseLost:
         log.warning("result_not_published", extra={"analysis_id": claim.analysis_id, "code": LeaseLost.code})
         shutil.rmtree(out, ignore_errors=True)
         return None
+    except EditRefused as error:
+        _take_edit_back(sessions, claim, error.reason, bench, out)
     except WorkerEnds:
         log.info("attempt_cut_short", extra={"analysis_id": claim.analysis_id, "code": WorkerEnds.code})
         shutil.rmtree(out, ignore_errors=True)
@@ -105,6 +119,11 @@ def run(sessions: Sessions, analysis_id: int, perform: Perform, bench: Bench) ->
         return None
     except Exception as error:  # Whatever happened, the row says so and is tried again.
         reason = trouble(error)
+        if reason.code in NOT_AS_ACTIVATED:
+            log.warning("attempt_cut_short", extra={"analysis_id": claim.analysis_id, "code": reason.code})
+            shutil.rmtree(out, ignore_errors=True)
+            _postpone(sessions, claim, until=bench.clock() + bench.terms.retry_after)
+            return None
         log.exception("attempt_failed", extra={"analysis_id": claim.analysis_id, "code": reason.code})
         # Where it cannot be given back it may have been published after all, so its files stay.
         if _give_back(sessions, claim, reason, bench):
@@ -120,7 +139,7 @@ def _beat(sessions: Sessions, claim: Claim) -> bool:
         return queries.beat_analysis(session, claim)
 
 
-def _job(sessions: Sessions, claim: Claim, bench: Bench, out: Path) -> Job:
+def _job(sessions: Sessions, claim: Claim, bench: Bench, tools: JobTools | None, out: Path) -> Job:
     """What this attempt is to do, as plain values."""
     with reading(sessions) as session:
         images = ledger.series_paths(session, [item.series_id for item in claim.inputs])
@@ -129,6 +148,7 @@ def _job(sessions: Sessions, claim: Claim, bench: Bench, out: Path) -> Job:
         before = priors.earlier_findings(session, claim.analysis_id)
         disagrees = priors.disagreements(session, claim.analysis_id)
         source = rescoring.source_of(session, claim.analysis_id)
+        edit = edits.source_of(session, claim.analysis_id)
     reports = (
         JobReport(
             input_digest=item.input_digest,
@@ -156,6 +176,8 @@ def _job(sessions: Sessions, claim: Claim, bench: Bench, out: Path) -> Job:
         disagrees=disagrees,
         declined=declined,
         measured=None if source is None else _measured(source, bench.home),
+        edited=None if edit is None else _edited(edit, bench),
+        tools=tools,
         out=out,
     )
 
@@ -170,6 +192,18 @@ def _measured(source: Stored, home: Path) -> JobMeasured:
     )
 
 
+def _edited(edit: EditSource, bench: Bench) -> JobEdit:
+    """An edited mask as the job has it."""
+    return JobEdit(
+        peer=edit.peer,
+        sop_instance_uid=edit.sop_instance_uid,
+        path=str(bench.spool.path(edit.path)),
+        sha256=edit.sha256,
+        basis=_measured(edit.basis, bench.home),
+        current=_measured(edit.current, bench.home),
+    )
+
+
 def _same_study(finding: Mapping[str, Any], study_uid: str) -> bool:
     """Whether a finding is of this study; images may have been of another before they were reissued."""
     return bool((finding.get("series") or {}).get("study_uid", study_uid) == study_uid)
@@ -177,6 +211,8 @@ def _same_study(finding: Mapping[str, Any], study_uid: str) -> bool:
 
 def _settle(sessions: Sessions, claim: Claim, outcome: Outcome, bench: Bench, out: Path) -> Published | None:
     """Publish what came of the attempt, or wait for the images that are arriving."""
+    if outcome.refused is not None:
+        raise EditRefused(outcome.refused.text, reason=outcome.refused.code)
     if outcome.finding is None:
         _postpone(sessions, claim, until=bench.clock() + bench.terms.retry_after)
         return None
@@ -201,6 +237,10 @@ def _publish(
         )
         uids = frozenset(item.sop_instance_uid for item in outcome.written)
         _take_place(session, claim, uids, now=now)
+        _note_edit(session, claim, finding, now=now)
+        if rescoring.images_purged(session, claim.analysis_id):
+            # They were carried from the version before while these were being taken away.
+            (out / IMAGES_NAME).unlink(missing_ok=True)
         planned = _plan(session, claim, state, bench, now=now)
         people.record(
             session,
@@ -220,6 +260,21 @@ def _publish(
         },
     )
     return Published(analysis_id=claim.analysis_id, state=state, delivery_ids=tuple(planned))
+
+
+def _note_edit(session: Session, claim: Claim, finding: dict[str, Any], *, now: datetime) -> None:
+    """Write down what a version of an edited mask adds to the statistics of agreement."""
+    if finding.get("edited") is None:
+        return
+    model = finding.get("model") or {}
+    edits.taken(
+        session,
+        claim,
+        case=case_of(finding),
+        network=f"{model.get('name', '')} {model.get('version', '')}".strip(),
+        contrast=(finding.get("series") or {}).get("contrast"),
+        now=now,
+    )
 
 
 def _row(outcome: Outcome, finding: dict[str, Any], state: AnalysisState, result_path: str) -> queries.Result:
@@ -292,6 +347,21 @@ def _plan(
             )
         planned += new
     return planned
+
+
+def _take_edit_back(sessions: Sessions, claim: Claim, reason: Reason, bench: Bench, out: Path) -> None:
+    """Take out the version of an edited mask that is not taken; what stood goes on to stand."""
+    log.info("edit_refused", extra={"analysis_id": claim.analysis_id, "code": reason.code})
+    try:
+        with sessions.begin() as session:
+            ledger.lock_study_of(session, claim.analysis_id)
+            edits.take_back(session, claim, reason, now=bench.clock())
+    except Exception:  # The database is away: the sweep finds the expired lease.
+        log.exception("row_not_given_back", extra={"analysis_id": claim.analysis_id})
+        return
+    shutil.rmtree(out, ignore_errors=True)
+    with suppress(OSError):
+        out.parent.rmdir()
 
 
 def _give_back(sessions: Sessions, claim: Claim, reason: Reason, bench: Bench) -> bool:

@@ -3,19 +3,19 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 from service.core.circuit import DEFAULT_TERMS, CircuitTerms
-from service.db import clock, commitments_in, confirmations, deliveries, ledger, queries
+from service.db import clock, commitments_in, confirmations, deliveries, ledger, queries, replays
 from service.db.leases import Lease
 from service.db.session import Sessions, reading
 from service.dicom.spool import Spool
 from service.errors import Reason
-from service.pipeline import conflicts, retention, withdraw
-from service.pipeline.choose import decide_waiting
+from service.pipeline import conflicts, edited_order, retention, withdraw
+from service.pipeline.choose import Choosing, decide_waiting
 from service.pipeline.close import Closing, Holes, close_series
 from service.pipeline.counting import Asked, Counting
 
@@ -31,6 +31,8 @@ class Terms:
     """When things count as complete, lost or hopeless."""
 
     closing: Closing
+    #: The rules in force, None while they cannot be used; absent: those of ``closing``.
+    choosing_now: Callable[[], Choosing | None] | None = None
     lease_seconds: float
     max_attempts: int
     #: How often one object is sent before it is given up.
@@ -60,6 +62,8 @@ class Due:
     confirm_ids: tuple[int, ...] = ()
     #: The oldest question of each sender that waits for our word on a storage commitment.
     commit_ids: tuple[int, ...] = ()
+    #: Replays that people ordered.
+    replay_ids: tuple[int, ...] = ()
 
 
 class Stillness:
@@ -118,12 +122,14 @@ class Sweeper:
         self._step("count_images", self._count_images, None)
         self._step("close_series", self._close_series, None)
         self._step("choose", self._choose, None)
+        self._step("order_edits", self._order_edits, None)
         self._step("tell_withdrawals", self._tell_withdrawals, None)
         return Due(
             analysis_ids=self._step("due_analyses", self._due_analyses, ()),
             delivery_ids=self._step("due_deliveries", self._due_deliveries, ()),
             confirm_ids=self._step("due_confirmations", self._due_confirmations, ()),
             commit_ids=self._step("due_commitments", self._due_commitments, ()),
+            replay_ids=self._step("due_replays", self._due_replays, ()),
         )
 
     def _step(self, kind: str, step: Callable[[], T], otherwise: T) -> T:
@@ -155,14 +161,15 @@ class Sweeper:
             log.warning("confirmations_forgotten", extra={"peer": peer})
 
     def _close_series(self) -> None:
-        """Close what is complete."""
-        close_series(
-            self._sessions,
-            self._spool,
-            now=self._clock(),
-            closing=self._terms.closing,
-            holes=self._holes,
-        )
+        """Close what is complete; while the rules cannot be used it waits."""
+        terms = self._terms
+        closing = terms.closing
+        if terms.choosing_now is not None:
+            choosing = terms.choosing_now()
+            if choosing is None:
+                return
+            closing = replace(closing, choosing=choosing)
+        close_series(self._sessions, self._spool, now=self._clock(), closing=closing, holes=self._holes)
 
     def _count_images(self) -> None:
         """Have senders asked how many images their series have."""
@@ -173,9 +180,14 @@ class Sweeper:
         lock = self._home / retention.LOCK
         conflicts.look_after(self._sessions, self._spool, lock=lock, now=self._clock())
 
+    def _order_edits(self) -> None:
+        """Have edited segmentations measured that came back."""
+        edited_order.look_after(self._sessions, self._spool, self._home, now=self._clock())
+
     def _choose(self) -> None:
         """Let the rules decide what of it is measured."""
-        choosing = self._terms.closing.choosing
+        terms = self._terms
+        choosing = terms.closing.choosing if terms.choosing_now is None else terms.choosing_now()
         if choosing is not None:
             decide_waiting(self._sessions, choosing, self._home, now=self._clock())
 
@@ -187,6 +199,11 @@ class Sweeper:
         """Analyses that may start."""
         with reading(self._sessions) as session:
             return tuple(queries.ready_analyses(session, now=self._clock()))
+
+    def _due_replays(self) -> tuple[int, ...]:
+        """Ordered replays that nobody works on."""
+        with reading(self._sessions) as session:
+            return tuple(replays.due(session, now=self._clock()))
 
     def _due_deliveries(self) -> tuple[int, ...]:
         """One delivery for each result and peer with something to send."""

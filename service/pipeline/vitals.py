@@ -31,6 +31,8 @@ class Site:
     peers: tuple[str, ...] = ()
     #: What of spool, broker and model is not in order, and why.
     broken: Mapping[str, str] = field(default_factory=dict)
+    #: Whether the audit record is sent to a collector.
+    reports_audit: bool = False
 
 
 def look(sessions: Sessions, site: Site, *, now: datetime) -> Vitals:
@@ -79,9 +81,13 @@ def judged_by(facts: Overview, found: Signs, site: Site, *, now: datetime) -> Vi
         certificate_problems=_problems(alive),
         ahead_seconds=max([0.0, *((at - now).total_seconds() for at in _written(facts))]),
         unsealed_seconds=age(facts.oldest_unsealed_at),
+        unreported_seconds=age(facts.oldest_unreported_at) if site.reports_audit else None,
         self_test=None if found.self_test is None else found.self_test.outcome,
         self_test_seconds=None if found.self_test is None else age(found.self_test.finished_at),
         unsent_notices=found.unsent,
+        reviews=found.held,
+        review_seconds=age(found.held_since),
+        drift=found.drift,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from service.db import logins, people
+from service.db import logins, openings, people
 from service.errors import InvalidRequest
 from service.web.auth import (
     COOKIE,
@@ -22,20 +22,22 @@ from service.web.auth import (
     TooManyTries,
     find_caller,
     log_in,
+    may_open,
     require_token,
     set_cookie,
 )
+from service.web.codes import LOGIN_REFUSALS, PASSWORD_REFUSALS
 from service.web.context import Web, WebState
 from service.web.doorstep import WAIT
 from service.web.pages import render
+from service.web.problems import Problem
 
 router = APIRouter(include_in_schema=False)
 
 #: The login form stands open this long before it must be loaded again.
 LOGIN_FORM_LIFETIME = timedelta(hours=1)
-REFUSED = (
-    "The name or the password is not right, or there were too many tries; after five, wait five minutes."
-)
+#: The login page after a logout of somebody whose login at the provider may go on.
+ENDED = "ended"
 #: Pages of ours that a login may lead back to: no host, no query, no climbing.
 NEXT = re.compile(r"^/(?:[a-z0-9-]+(?:/[a-z0-9-]+)*)?$")
 
@@ -57,19 +59,58 @@ def safe_next(path: str) -> str | None:
     return path if NEXT.fullmatch(path) else None
 
 
-def _login_page(request: Request, web: Web, *, next_path: str, refused: bool) -> Response:
+def login_page(
+    request: Request,
+    web: Web,
+    *,
+    next_path: str,
+    refused: str | None = None,
+    status: HTTPStatus = HTTPStatus.OK,
+    way_out: str | None = None,
+) -> Response:
     """The form, with a token of its own, because there is no session yet."""
     token = request.cookies.get(LOGIN_COOKIE) or secrets.token_urlsafe(32)
+    terms = web.settings.oidc
     response = render(
         request,
         "login.html",
         None,
-        status_code=HTTPStatus.UNAUTHORIZED if refused else HTTPStatus.OK,
+        status_code=status,
         login_token=token,
         next_path=next_path,
-        refused=REFUSED if refused else None,
+        refused=refused,
+        provider=None if terms is None else terms.label,
+        local_form=has_form(web),
+        way_out=way_out,
+        # Only a page of ours goes along, and so nothing that would have to be quoted.
+        begin=f"/login/oidc?next={safe_next(next_path) or ''}",
     )
     set_cookie(response, web, name=LOGIN_COOKIE, value=token, lifetime=LOGIN_FORM_LIFETIME)
+    return response
+
+
+def has_form(web: Web) -> bool:
+    """Whether people can log in by password."""
+    return web.settings.oidc is None or web.settings.oidc.local_form
+
+
+def too_many_tries(
+    request: Request, web: Web, *, next_path: str, text: str = LOGIN_REFUSALS["password"]
+) -> Response:
+    """The answer to a try that was not looked at."""
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    page = login_page(request, web, next_path=next_path, refused=text, status=status)
+    page.headers["Retry-After"] = str(int(WAIT.total_seconds()))
+    return page
+
+
+def welcome(web: Web, token: str, next_path: str) -> Response:
+    """Give the browser its session, and lead it on."""
+    target = safe_next(next_path)
+    # The page after the login may be one that this role may not see; "/start" sorts that out.
+    response = see_other(target if target and target != "/" else "/start")
+    set_cookie(response, web, name=COOKIE, value=token)
+    response.delete_cookie(LOGIN_COOKIE, path="/")
     return response
 
 
@@ -79,7 +120,10 @@ def login_form(request: Request, web: WebState) -> Response:
     caller = find_caller(request, web)
     if caller is not None:
         return see_other(home_of(caller))
-    return _login_page(request, web, next_path=request.query_params.get("next", ""), refused=False)
+    way_out = None
+    if ENDED in request.query_params and web.settings.oidc is not None and web.provider is not None:
+        way_out = web.provider.logout_address(return_to=f"{web.settings.oidc.url.rstrip('/')}/login")
+    return login_page(request, web, next_path=request.query_params.get("next", ""), way_out=way_out)
 
 
 @router.post("/login")
@@ -96,21 +140,21 @@ def login(
     expected = request.cookies.get(LOGIN_COOKIE, "")
     if not expected or not hmac.compare_digest(expected.encode(), csrf_token.encode()):
         return see_other("/login")
+    if not has_form(web):
+        raise Problem(HTTPStatus.FORBIDDEN, "no_local_login", "Nobody logs in by password here.")
     try:
         token = log_in(request, web, name=name.strip(), password=password)
     except TooManyTries:
-        page = _login_page(request, web, next_path=next_path, refused=True)
-        page.status_code = HTTPStatus.TOO_MANY_REQUESTS
-        page.headers["Retry-After"] = str(int(WAIT.total_seconds()))
-        return page
+        return too_many_tries(request, web, next_path=next_path)
     if token is None:
-        return _login_page(request, web, next_path=next_path, refused=True)
-    target = safe_next(next_path)
-    # The page after the login may be one that this role may not see; "/start" sorts that out.
-    response = see_other(target if target and target != "/" else "/start")
-    set_cookie(response, web, name=COOKIE, value=token)
-    response.delete_cookie(LOGIN_COOKIE, path="/")
-    return response
+        return login_page(
+            request,
+            web,
+            next_path=next_path,
+            refused=LOGIN_REFUSALS["password"],
+            status=HTTPStatus.UNAUTHORIZED,
+        )
+    return welcome(web, token, next_path)
 
 
 @router.get("/start")
@@ -125,9 +169,10 @@ def logout(request: Request, web: WebState, caller: MayAccount, csrf_token: Form
     require_token(caller, csrf_token)
     if caller.session_id is not None:
         with web.sessions.begin() as session:
+            openings.end(session, session_id=caller.session_id, now=web.clock())
             logins.end_session(session, session_id=caller.session_id)
     web.audit(request, caller.actor, "logout")
-    response = see_other("/login")
+    response = see_other(f"/login?{ENDED}" if caller.by_provider else "/login")
     response.delete_cookie(COOKIE, path="/")
     return response
 
@@ -142,7 +187,10 @@ def _account_page(request: Request, web: Web, caller: Caller, *, problem: str | 
         problem=problem,
         shortest=people.SHORTEST_PASSWORD,
         idle_minutes=web.settings.session_idle_minutes,
-        may_change=caller.session_id is not None,
+        may_change=caller.session_id is not None and not caller.by_provider,
+        may_open=may_open(web, caller),
+        open_minutes=web.settings.break_glass_minutes,
+        shortest_reason=openings.SHORTEST_REASON,
     )
 
 
@@ -165,18 +213,18 @@ def change_password(
 ) -> Response:
     """Change one's own password; every login of this user ends, and this browser gets a new one."""
     require_token(caller, csrf_token)
-    if caller.session_id is None:
-        return _account_page(request, web, caller, problem="A key has no password.")
+    if caller.session_id is None or caller.by_provider:
+        return _account_page(request, web, caller, problem=PASSWORD_REFUSALS["none"])
     if new != again:
-        return _account_page(request, web, caller, problem="The new password was not repeated alike.")
+        return _account_page(request, web, caller, problem=PASSWORD_REFUSALS["not_alike"])
     if new == current:
-        return _account_page(request, web, caller, problem="The new password is the old one.")
+        return _account_page(request, web, caller, problem=PASSWORD_REFUSALS["same"])
     now = web.clock()
     with web.sessions.begin() as session:
         attempt = logins.begin_login(session, name=caller.actor, now=now)
     if not logins.password_matches(attempt.password_hash, current) or attempt.user_id is None:
         web.audit(request, caller.actor, "password_changed", outcome="refused")
-        return _account_page(request, web, caller, problem="The current password is not right.")
+        return _account_page(request, web, caller, problem=PASSWORD_REFUSALS["wrong"])
     try:
         with web.sessions.begin() as session:
             people.set_password(session, name=caller.actor, password=new, now=now, actor=caller.actor)

@@ -1,10 +1,12 @@
 """The REST interface, as docs/reference promises it: what is read, and what its other modules share."""
 
+import re
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import AfterValidator, BeforeValidator
 
 from service.core.status import AnalysisState, DeliveryState
 from service.db import listing, overview, views
@@ -13,6 +15,7 @@ from service.db.shapes import AnalysisDetail
 from service.web import monitor, monitor_shapes, results, schemas
 from service.web.auth import Caller, MayAudit, MayResults, MayStatus, check_api_token
 from service.web.context import Web, WebState
+from service.web.paging import cut
 from service.web.problems import Problem, not_found
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -55,9 +58,23 @@ def before(cursor: str | None) -> int | None:
     return None if cursor is None else int(cursor)
 
 
-def in_utc(at: datetime | None) -> datetime | None:
-    """The time with its zone; without one it is taken as UTC."""
-    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
+def _written_out(text: object) -> object:
+    """The text of a moment, which must begin with its day: a bare number says nothing about its unit."""
+    if isinstance(text, str) and not re.match(r"\d{4}-\d\d-\d\d", text):
+        raise ValueError("A moment is written as in RFC 3339.")
+    return text
+
+
+def _in_utc(at: datetime) -> datetime:
+    """The moment in UTC; without a zone it is taken as UTC. Raises ValueError beyond the years 1 to 9999."""
+    try:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("This is beyond the calendar.") from error
+
+
+#: A moment of RFC 3339; a day alone is its beginning in UTC.
+Moment = Annotated[datetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
 
 
 def load(web: Web, analysis_id: int) -> AnalysisDetail:
@@ -101,16 +118,14 @@ def get_analyses(
         str | None,
         Query(pattern=r"^[a-z0-9_]{1,64}$", description="a flag's code, or `raised`, or `none`"),
     ] = None,
-    from_at: Annotated[datetime | None, Query(alias="from", description="made ready at or after")] = None,
-    to_at: Annotated[datetime | None, Query(alias="to", description="made ready before")] = None,
+    from_at: Annotated[Moment | None, Query(alias="from", description="made ready at or after")] = None,
+    to_at: Annotated[Moment | None, Query(alias="to", description="made ready before")] = None,
     uid: Annotated[str | None, Query(pattern=UID_PATTERN, description="study or series UID")] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> schemas.AnalysisPage:
     """Analyses, newest first. No patient name or id: only internal ids, UIDs and measures."""
-    query = listing.AnalysisQuery(
-        states=tuple(state or ()), flag=flag, from_at=in_utc(from_at), to_at=in_utc(to_at), uid=uid
-    )
+    query = listing.AnalysisQuery(states=tuple(state or ()), flag=flag, from_at=from_at, to_at=to_at, uid=uid)
     with reading(web.sessions) as session:
         page = listing.list_analyses(session, query, before_id=before(cursor), limit=limit)
     web.audit(request, caller.actor, "analyses_listed", detail={"rows": len(page.items)})
@@ -135,14 +150,24 @@ def get_analysis(
 
 @router.get("/analyses/{analysis_id}/events", tags=["analyses"])
 def get_events(
-    request: Request, web: WebState, caller: MayResults, analysis_id: AnalysisId
+    *,
+    request: Request,
+    web: WebState,
+    caller: MayResults,
+    analysis_id: AnalysisId,
+    cursor: Cursor = None,
+    limit: Limit = LARGEST_PAGE,
 ) -> schemas.EventList:
     """What happened to an analysis and to the series that went in, oldest first."""
     load(web, analysis_id)
     with reading(web.sessions) as session:
         events = views.list_events(session, analysis_id)
     note_access(request, web, caller, "events_viewed", analysis_id)
-    return schemas.EventList(items=[schemas.EventItem.model_validate(event) for event in events])
+    # Events are only ever added at the end, so their places are lasting cursors.
+    numbered = list(enumerate(events, 1))[before(cursor) or 0 :]
+    shown, next_cursor = cut(numbered, limit, lambda event: event[0])
+    items = [schemas.EventItem.model_validate(event) for _, event in shown]
+    return schemas.EventList(items=items, next_cursor=next_cursor)
 
 
 @router.get("/analyses/{analysis_id}/finding", tags=["analyses"])
@@ -161,7 +186,10 @@ def get_finding(
     "/analyses/{analysis_id}/outputs/{kind}",
     tags=["analyses"],
     response_class=Response,
-    responses={200: {"content": {"application/dicom": {"schema": {"type": "string", "format": "binary"}}}}},
+    responses={
+        HTTPStatus.OK: {"content": {"application/dicom": {"schema": {"type": "string", "format": "binary"}}}},
+        HTTPStatus.GONE: {"description": "The file is not there any more."},
+    },
 )
 def get_output(
     *,
@@ -232,8 +260,8 @@ def get_audit(
     action: Annotated[str | None, Query(max_length=64)] = None,
     object_type: Annotated[str | None, Query(max_length=32)] = None,
     object_id: Annotated[str | None, Query(max_length=64)] = None,
-    from_at: Annotated[datetime | None, Query(alias="from")] = None,
-    to_at: Annotated[datetime | None, Query(alias="to")] = None,
+    from_at: Annotated[Moment | None, Query(alias="from")] = None,
+    to_at: Annotated[Moment | None, Query(alias="to")] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> schemas.AuditPage:
@@ -245,8 +273,8 @@ def get_audit(
             action=action,
             object_type=object_type,
             object_id=object_id,
-            from_at=in_utc(from_at),
-            to_at=in_utc(to_at),
+            from_at=from_at,
+            to_at=to_at,
             before_id=before(cursor),
             limit=limit,
         )

@@ -13,32 +13,40 @@ from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from service import __version__
+from service import __version__, tracing
 from service.db import ledger
 from service.db.overview import DatabaseTrouble
 from service.db.session import Sessions, make_sessions, require_current
+from service.pipeline.presence import record_door
 from service.settings import Settings
 from service.web import (
     account,
+    activating,
     api,
     choosing,
     dashboard,
     funnel,
     monitor,
+    oidc,
+    opening,
     ordering,
     peering,
+    population,
+    preferences,
     problems,
     reviewing,
     schemas,
+    slices,
     stow,
 )
 from service.web.auth import MayStatus
 from service.web.context import Neighbours, Web, WebState, utc_now
+from service.web.describing import describe
+from service.web.etags import Tags
 from service.web.guard import Guard
 from service.web.https import Https
 from service.web.watching import watching
@@ -81,7 +89,7 @@ def metrics(request: Request) -> Response:
 def openapi(request: Request, caller: MayStatus) -> JSONResponse:
     """The description of the REST interface."""
     del caller
-    return JSONResponse(_describe(request.app))
+    return JSONResponse(describe(request.app))
 
 
 def create_app(
@@ -103,32 +111,16 @@ def create_app(
     app.state.registry = registry
     app.state.error_page = dashboard.error_page
     problems.install(app)
-    rooms = (api, ordering, peering, stow, account, dashboard)
+    rooms = (api, ordering, peering, stow, slices, account, oidc, preferences, dashboard)
     for router in (public, *(room.router for room in rooms)):
         app.include_router(router)
-    for room in (choosing, funnel, reviewing):
+    for room in (activating, choosing, funnel, reviewing, opening, population):
         app.include_router(room.api_router)
         app.include_router(room.page_router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.add_middleware(Tags)
     app.add_middleware(Guard, https=settings.reached_by_https, metrics=monitor.RequestMetrics(registry))
     return app
-
-
-def _describe(app: FastAPI) -> dict[str, Any]:
-    """OpenAPI of the routes for programs, made once."""
-    if app.openapi_schema is None:
-        content = get_openapi(
-            title="myoscreen",
-            version=__version__,
-            description=f"{schemas.RESEARCH_USE} Errors are RFC 9457 problem details with a stable `code`.",
-            routes=app.routes,
-        )
-        content.setdefault("components", {})["securitySchemes"] = {
-            "key": {"type": "http", "scheme": "bearer", "description": "`myoscreen key add NAME`"}
-        }
-        content["security"] = [{"key": []}]
-        app.openapi_schema = content
-    return app.openapi_schema
 
 
 class Beat(threading.Thread):
@@ -139,6 +131,7 @@ class Beat(threading.Thread):
         self._web = web
         self._https = https
         self._since = web.clock()
+        self._told = False
         self._stop_asked = threading.Event()
 
     def run(self) -> None:
@@ -158,7 +151,10 @@ class Beat(threading.Thread):
             with self._web.sessions.begin() as session:
                 if ending:
                     ledger.leave_door(session, **who)
+                    record_door(session, "door_stopped", "web", now=self._web.clock())
                 else:
+                    if not self._told:
+                        record_door(session, "door_started", "web", now=self._web.clock())
                     ledger.see_door(
                         session,
                         **who,
@@ -167,6 +163,7 @@ class Beat(threading.Thread):
                         now=self._web.clock(),
                         detail=None if self._https is None else {"https": self._https.state()},
                     )
+            self._told = True
         except DatabaseTrouble:
             log.exception("door_beat_failed", extra={"door": "web"})
 
@@ -183,16 +180,12 @@ def https_of(settings: Settings) -> Https | None:
     return Https(settings.http_tls_certificate, settings.http_tls_key, settings.http_tls_key_password_file)
 
 
-def serve(settings: Settings) -> None:
-    """Answer on the configured port until SIGTERM or SIGINT; raises SchemaMismatch before that.
+def server_config(app: FastAPI, settings: Settings, https: Https | None = None) -> uvicorn.Config:
+    """How the server listens.
 
-    What proxies say is judged by us (``doorstep.origin``), and there is no access log: URLs stay out of
-    logs. Raises ConfigurationError when HTTPS is configured and its files cannot be used.
+    What proxies say is judged by us (``doorstep.origin``), and there is no access log: URLs stay out of logs.
     """
-    require_current(settings.resolved_database_url)
-    https = https_of(settings)
-    app = create_app(settings, make_sessions(settings.resolved_database_url))
-    config = uvicorn.Config(
+    return uvicorn.Config(
         app,
         host=settings.http_bind,
         port=settings.http_port,
@@ -203,6 +196,18 @@ def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=GRACE_SECONDS,
         ssl_context_factory=(lambda *_: https.context) if https is not None else None,
     )
+
+
+def serve(settings: Settings) -> None:
+    """Answer on the configured port until SIGTERM or SIGINT; raises SchemaMismatch before that.
+
+    Raises ConfigurationError when HTTPS is configured and its files cannot be used.
+    """
+    require_current(settings.resolved_database_url)
+    https = https_of(settings)
+    tracing.start(settings.tracing_target, door="web")
+    app = create_app(settings, make_sessions(settings.resolved_database_url))
+    config = server_config(app, settings, https)
     # uvicorn raises the signal again when it is done; then there is nothing left to do.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
@@ -214,4 +219,5 @@ def serve(settings: Settings) -> None:
             uvicorn.Server(config).run()
     finally:
         beat.stop()
+        tracing.stop()
     log.info("web_stopped")

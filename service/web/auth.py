@@ -2,14 +2,14 @@
 
 import hmac
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import Depends, Form, Request, Response
 
-from service.db import logins, people
+from service.db import logins, openings, people
 from service.db.people import Role
 from service.db.session import reading
 from service.web.context import Web, WebState, client_address
@@ -40,6 +40,8 @@ class Permission(StrEnum):
     ACCOUNT = "account"
     #: Send images.
     STORE = "store"
+    #: Put a network, norms, a policy or rules into force.
+    ACTIVATE = "activate"
 
 
 _VIEWER = frozenset({Permission.STATUS, Permission.RESULTS, Permission.ACCOUNT})
@@ -48,7 +50,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _VIEWER,
     Role.REVIEWER: _VIEWER | {Permission.REVIEW},
     Role.OPERATOR: _OPERATOR,
-    Role.ADMIN: _OPERATOR | {Permission.AUDIT, Permission.REVIEW},
+    Role.ADMIN: _OPERATOR | {Permission.AUDIT, Permission.REVIEW, Permission.ACTIVATE},
     Role.AUDITOR: frozenset({Permission.STATUS, Permission.AUDIT, Permission.ACCOUNT}),
     Role.SENDER: frozenset({Permission.STORE}),
 }
@@ -64,10 +66,16 @@ class Caller:
     must_change: bool = False
     session_id: int | None = None
     csrf_token: str | None = None
+    #: Logs in at the provider, and so has no password here.
+    by_provider: bool = False
+    #: By which opening results are open although the role does not show them, and until when.
+    opening_id: int | None = None
+    opened_until: datetime | None = None
 
     def may(self, permission: Permission) -> bool:
-        """Whether the role grants this."""
-        return permission in GRANTS[self.role]
+        """Whether the role grants this, or results were opened."""
+        opened = permission == Permission.RESULTS and self.opened_until is not None
+        return opened or permission in GRANTS[self.role]
 
 
 def find_caller(request: Request, web: Web) -> Caller | None:
@@ -107,13 +115,23 @@ def _by_cookie(token: str, web: Web) -> Caller | None:
     if touch:
         with web.sessions.begin() as session:
             logins.touch_login(session, session_id=login.session_id, now=now)
+    opened = web.settings.break_glass
     return Caller(
         actor=login.user,
         role=login.role,
         must_change=login.must_change,
         session_id=login.session_id,
         csrf_token=login.csrf_token,
+        by_provider=login.by_provider,
+        opening_id=login.opening_id if opened else None,
+        opened_until=login.opened_until if opened else None,
     )
+
+
+def may_open(web: Web, caller: Caller) -> bool:
+    """Whether this person may open results by giving a reason: by a setting, where the role shows none."""
+    in_person = caller.session_id is not None and not caller.must_change
+    return web.settings.break_glass and in_person and Permission.RESULTS not in GRANTS[caller.role]
 
 
 class Needs:
@@ -146,6 +164,7 @@ MayOperate = Annotated[Caller, Depends(Needs(Permission.OPERATE))]
 MayReview = Annotated[Caller, Depends(Needs(Permission.REVIEW))]
 MayAudit = Annotated[Caller, Depends(Needs(Permission.AUDIT))]
 MayAccount = Annotated[Caller, Depends(Needs(Permission.ACCOUNT))]
+MayActivate = Annotated[Caller, Depends(Needs(Permission.ACTIVATE))]
 MayStore = Annotated[Caller, Depends(Needs(Permission.STORE))]
 
 
@@ -174,11 +193,7 @@ class TooManyTries(Exception):
 
 
 def log_in(request: Request, web: Web, *, name: str, password: str) -> str | None:
-    """Try to log in; return the token for the cookie, or None without telling why.
-
-    The old session of this browser ends, and the new one has a new token, so that nobody can
-    plant a session beforehand. Raises TooManyTries.
-    """
+    """Try to log in; return the token for the cookie, or None without telling why. Raises TooManyTries."""
     now = web.clock()
     source = client_address(request)
     if not web.login_limit.begin(source, now):
@@ -193,12 +208,27 @@ def log_in(request: Request, web: Web, *, name: str, password: str) -> str | Non
         web.audit(request, attempt.name, "login", outcome="refused", detail=detail)
         return None
     web.login_limit.succeed(source, now)
+    return open_session(request, web, user_id=attempt.user_id, name=attempt.name)
+
+
+def open_session(
+    request: Request, web: Web, *, user_id: int, name: str, detail: dict[str, object] | None = None
+) -> str:
+    """A new session for somebody who has proved who that is; the token for the cookie.
+
+    The old session of this browser ends, and the new one has a new token, so that nobody can plant a
+    session beforehand.
+    """
+    now = web.clock()
     old = find_caller(request, web)
     with web.sessions.begin() as session:
         if old is not None and old.session_id is not None:
+            openings.end(session, session_id=old.session_id, now=now)
             logins.end_session(session, session_id=old.session_id)
-        token = logins.finish_login(session, user_id=attempt.user_id, now=now, idle=web.idle)
-        people.record(session, at=now, actor=attempt.name, action="login", address=source)
+        token = logins.finish_login(session, user_id=user_id, now=now, idle=web.idle)
+        people.record(
+            session, at=now, actor=name, action="login", address=client_address(request), detail=detail
+        )
     return token
 
 

@@ -6,13 +6,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Path, Request, Response
 
 from service.core.rules import Rules
-from service.db import choices, optouts
+from service.db import choices, optouts, population
 from service.db.session import reading
 from service.errors import ConfigurationError, Reason
 from service.pipeline.references import read_rules
 from service.web import choosing_shapes, pages
 from service.web.account import see_other
-from service.web.api import LARGEST_ID, PROBLEMS
+from service.web.activating_site import settings_in_force
+from service.web.api import LARGEST_ID, PROBLEMS, Cursor, Limit, before
 from service.web.auth import (
     Caller,
     FormToken,
@@ -24,6 +25,7 @@ from service.web.auth import (
 )
 from service.web.context import Web, WebState, client_address
 from service.web.neighbours import models_dir
+from service.web.paging import cut
 from service.web.problems import not_found
 
 api_router = APIRouter(prefix="/api/v1", dependencies=[Depends(check_api_token)], responses=PROBLEMS)
@@ -33,14 +35,15 @@ LineId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 
 
 def rules_in_force(web: Web) -> Rules:
-    """The rules as they stand in their file now; a worker takes up a change when it is started again."""
-    return read_rules(models_dir(web.settings), web.settings.rules)
+    """The rules that were activated, as they stand in their file now."""
+    settings = settings_in_force(web)
+    return read_rules(models_dir(settings), settings.rules)
 
 
 def add(request: Request, web: Web, caller: Caller, order: choosing_shapes.OptOutOrder) -> bool:
     """Put a patient on the list; False where he or she is on it already."""
     with web.sessions.begin() as session:
-        return optouts.add(
+        new = optouts.add(
             session,
             web.settings.home,
             (order.patient_id, order.issuer),
@@ -49,6 +52,8 @@ def add(request: Request, web: Web, caller: Caller, order: choosing_shapes.OptOu
             now=web.clock(),
             address=client_address(request),
         )
+        population.follow_opt_outs(session, web.settings.home)
+    return new
 
 
 def remove_line(request: Request, web: Web, caller: Caller, line_id: int) -> None:
@@ -57,14 +62,17 @@ def remove_line(request: Request, web: Web, caller: Caller, line_id: int) -> Non
         gone = optouts.remove_line(
             session, line_id, actor=caller.actor, now=web.clock(), address=client_address(request)
         )
+        population.follow_opt_outs(session, web.settings.home)
     if not gone:
         raise not_found("line of the list")
 
 
-def _lines(request: Request, web: Web, caller: Caller) -> list[optouts.OptOutFacts]:
+def _lines(
+    request: Request, web: Web, caller: Caller, *, before: int | None = None, limit: int | None = None
+) -> list[optouts.OptOutFacts]:
     web.audit(request, caller.actor, "opt_outs_listed")
     with reading(web.sessions) as session:
-        return optouts.lines(session)
+        return optouts.lines(session, before=before, limit=limit)
 
 
 @api_router.get("/rules", tags=["rules"])
@@ -91,9 +99,13 @@ def get_rules(web: WebState, caller: MayStatus) -> choosing_shapes.RulesShape:
 
 
 @api_router.get("/opt-outs", tags=["opt-outs"])
-def get_opt_outs(request: Request, web: WebState, caller: MayOperate) -> choosing_shapes.OptOutList:
+def get_opt_outs(
+    request: Request, web: WebState, caller: MayOperate, cursor: Cursor = None, limit: Limit = 50
+) -> choosing_shapes.OptOutList:
     """The opt-out list; who is on it is kept as hashes and cannot be told."""
-    return choosing_shapes.OptOutList.model_validate({"items": _lines(request, web, caller)})
+    found = _lines(request, web, caller, before=before(cursor), limit=limit + 1)
+    shown, next_cursor = cut(found, limit, lambda line: line.id)
+    return choosing_shapes.OptOutList.model_validate({"items": shown, "next_cursor": next_cursor})
 
 
 @api_router.post("/opt-outs", tags=["opt-outs"])
@@ -118,6 +130,7 @@ def post_opt_in(
             now=web.clock(),
             address=client_address(request),
         )
+        population.follow_opt_outs(session, web.settings.home)
     return choosing_shapes.OptOutChanged(changed=changed)
 
 

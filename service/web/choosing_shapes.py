@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from service.web.schemas import Shape
+from service.web.schemas import Order, Shape
 
 
 class RuleShape(Shape):
@@ -28,7 +28,7 @@ class RulesShape(Shape):
     rules: list[RuleShape]
 
 
-class OptOutOrder(Shape):
+class OptOutOrder(Order):
     """Whose images are not to be analysed; an empty issuer stands for any."""
 
     patient_id: str = Field(min_length=1, max_length=64)
@@ -36,7 +36,7 @@ class OptOutOrder(Shape):
     reason: str = Field(default="", max_length=256)
 
 
-class OptOutEnd(Shape):
+class OptOutEnd(Order):
     """Whose images may be analysed again, given as they were put on the list."""
 
     patient_id: str = Field(min_length=1, max_length=64)
@@ -63,3 +63,4 @@ class OptOutList(Shape):
     """The opt-out list, newest first."""
 
     items: list[OptOutShape]
+    next_cursor: str | None

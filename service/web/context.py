@@ -5,18 +5,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
 from service.db import people
 from service.db.session import Sessions
+from service.pipeline.smoke import Trial
 from service.settings import Peer, Settings
 from service.web import neighbours
 from service.web.doorstep import LoginLimit, origin
+from service.web.recalled import Recalled
 
 if TYPE_CHECKING:
     from service.pipeline.filing import Files
+    from service.wire.oidc import Provider
 
 #: Requests with images that are taken at a time, so that pages and monitoring keep threads of their own
 #: (the library has 40). Chosen by us.
@@ -35,6 +39,8 @@ class Neighbours:
     check_spool: Callable[[Settings], None] = neighbours.check_spool
     #: The network on disk; raises ModelMismatch unless it is the one of its card.
     read_model: Callable[[Settings], neighbours.ModelFacts] = neighbours.read_model
+    #: Shows the phantom to the network in this folder; raises ModelMismatch unless it answers.
+    try_network: Callable[[Settings, Path], Trial] = neighbours.try_network
 
 
 def utc_now() -> datetime:
@@ -51,6 +57,9 @@ class Web:
     clock: Callable[[], datetime]
     neighbours: Neighbours
     login_limit: LoginLimit = field(default_factory=LoginLimit)
+    #: For answers of the provider, apart: one in trouble does not keep an address from the other way in.
+    answer_limit: LoginLimit = field(default_factory=LoginLimit)
+    looks: Recalled = field(default_factory=Recalled)
     places: threading.BoundedSemaphore = field(
         default_factory=lambda: threading.BoundedSemaphore(MOST_SENDERS)
     )
@@ -65,7 +74,21 @@ class Web:
         spool = Spool(
             settings.spool_dir, min_free_mb=settings.spool_min_free_mb, resume_free_mb=settings.resume_free_mb
         )
-        return files(self.sessions, spool, largest_bytes=settings.max_instance_mb * 1_000_000)
+        return files(
+            self.sessions,
+            spool,
+            largest_bytes=settings.max_instance_mb * 1_000_000,
+            editors=(peer.name for peer in settings.peer if peer.edits),
+        )
+
+    @cached_property
+    def provider(self) -> "Provider | None":
+        """Where people log in besides here, None where that is nowhere."""
+        if self.settings.oidc is None:
+            return None
+        from service.web.oidc_terms import provider_of  # noqa: PLC0415 - it loads a library of ciphers
+
+        return provider_of(self.settings.oidc, clock=self.clock)
 
     @property
     def idle(self) -> timedelta:
@@ -83,7 +106,13 @@ class Web:
         object_id: str | int | None = None,
         detail: dict[str, object] | None = None,
     ) -> None:
-        """Append one line to the audit record, before the answer leaves."""
+        """Append one line to the audit record, before the answer leaves.
+
+        What somebody does by results that were opened with a reason names that opening.
+        """
+        caller = getattr(request.state, "caller", None)
+        if caller is not None and caller.opening_id is not None:
+            detail = {**(detail or {}), "opening": caller.opening_id}
         with self.sessions.begin() as session:
             people.record(
                 session,

@@ -2,40 +2,45 @@
 
 from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import FileResponse
+from pydantic import Field
 
 from service.core.status import LONGEST_COMMENT, WITHDRAWAL_REASONS, AnalysisState
-from service.db import conflicts, listing, overview, reviews, views, worklist
+from service.db import conflicts, listing, overview, replays, reviews, views, worklist
 from service.db.funnel import funnel as count_funnel
 from service.db.session import reading
 from service.errors import DeliveryError
-from service.web import api, monitor, ordering, pages, peering, results, reviewing
+from service.web import api, codes, monitor, ordering, pages, peering, results, reviewing, slices
 from service.web.account import see_other
 from service.web.api import AnalysisId, Cursor, before
 from service.web.auth import FormToken, MayAudit, MayOperate, MayResults, MayStatus, require_token
 from service.web.context import WebState
 from service.web.funnel import LENGTHS, Window
+from service.web.language import language_of, speaker
 from service.web.ordering_shapes import WithdrawalOrder
 from service.web.problems import not_found
+from service.web.viewer import viewer_link
 
 router = APIRouter(include_in_schema=False)
 error_page = pages.error_page
 
 ROWS = 25
+StudyId = Annotated[int, Field(ge=1, le=api.LARGEST_ID)]
 #: Studies that one look-up may bring; a patient rarely has more.
 STUDIES_FOUND = 20
 
 
 def _day(text: str) -> datetime | None:
-    """The start of a day in UTC, None without one; what is not a day counts as none."""
+    """The start of a day in UTC, None without one; what is not a day with a next one counts as none."""
     try:
-        return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC) if text else None
+        day = date.fromisoformat(text) if text else date.max
     except ValueError:
         return None
+    return datetime.combine(day, datetime.min.time(), UTC) if day < date.max else None
 
 
 @router.get("/")
@@ -48,7 +53,7 @@ def list_page(
     flag: Annotated[str, Query(pattern=r"^[a-z0-9_]{0,64}$")] = "",
     from_day: Annotated[str, Query(alias="from", max_length=10)] = "",
     to_day: Annotated[str, Query(alias="to", max_length=10)] = "",
-    study: Annotated[list[int] | None, Query()] = None,
+    study: Annotated[list[StudyId] | None, Query()] = None,
     cursor: Cursor = None,
 ) -> Response:
     """The list of analyses; no patient name, no patient id."""
@@ -103,13 +108,22 @@ def find(
 
 
 @router.get("/analyses/{analysis_id}")
-def analysis_page(request: Request, web: WebState, caller: MayResults, analysis_id: AnalysisId) -> Response:
+def analysis_page(
+    *,
+    request: Request,
+    web: WebState,
+    caller: MayResults,
+    analysis_id: AnalysisId,
+    place: Annotated[int | None, Query(alias="slice", ge=1, le=slices.MOST_SLICES)] = None,
+    overlay: Annotated[Literal["0", "1"], Query()] = "1",
+) -> Response:
     """Everything about one analysis."""
     detail = api.load(web, analysis_id)
     with reading(web.sessions) as session:
         events = views.list_events(session, analysis_id)
         again = conflicts.came_again(session, [item.series_id for item in detail.inputs])
         said = reviews.of_analysis(session, analysis_id)
+        replay_order = replays.latest(session, analysis_id)
         handled = worklist.steps(session, analysis_id)
     api.note_access(request, web, caller, "analysis_viewed", analysis_id)
     return pages.render(
@@ -122,10 +136,14 @@ def analysis_page(request: Request, web: WebState, caller: MayResults, analysis_
         handled=handled,
         readers=reviewing.people_of(web),
         finding=pages.shown(detail),
-        steps=pages.timeline(detail),
+        steps=pages.timeline(detail, speaker(request)),
         events=events,
         rescored=next((event for event in events if event.name == "rescore_ordered"), None),
         replays=[event for event in events if event.name == "replayed"],
+        replay=replay_order,
+        may_replay=detail.replayable,
+        slices=slices.shown(web, detail, wanted=place, overlay=overlay == "1"),
+        viewer=viewer_link(web.settings.viewer_url, detail),
         pictures=results.pictures(web, detail),
         has_report=results.result_file(web, detail, results.REPORT) is not None,
         may_rerun=all(item.state not in {"ready", "running"} for item in detail.versions),
@@ -138,7 +156,7 @@ def picture(
 ) -> Response:
     """One picture of a result."""
     detail = api.load(web, analysis_id)
-    path = results.result_file(web, detail, name) if name in results.PICTURES else None
+    path = results.result_file(web, detail, name) if name in codes.PICTURES else None
     if path is None:
         raise not_found("picture")
     api.note_access(request, web, caller, "picture_viewed", analysis_id, name=name)
@@ -167,7 +185,15 @@ def compare_page(
     for detail in (left, right):
         api.note_access(request, web, caller, "analysis_viewed", detail.id)
     return pages.render(
-        request, "compare.html", caller, left=left, right=right, a=pages.shown(left), b=pages.shown(right)
+        request,
+        "compare.html",
+        caller,
+        left=left,
+        right=right,
+        left_pictures=results.pictures(web, left),
+        right_pictures=results.pictures(web, right),
+        a=pages.shown(left),
+        b=pages.shown(right),
     )
 
 
@@ -189,6 +215,16 @@ def rescore(
     require_token(caller, csrf_token)
     ordered = ordering.rescore(request, web, caller, analysis_id)
     return see_other(f"/analyses/{ordered}?notice=rescore_ordered")
+
+
+@router.post("/analyses/{analysis_id}/replay")
+def replay(
+    request: Request, web: WebState, caller: MayOperate, analysis_id: AnalysisId, csrf_token: FormToken
+) -> Response:
+    """Run this analysis again and compare."""
+    require_token(caller, csrf_token)
+    ordering.replay(request, web, caller, analysis_id)
+    return see_other(f"/analyses/{analysis_id}?notice=replay_ordered")
 
 
 @router.post("/analyses/{analysis_id}/withdraw")
@@ -262,7 +298,7 @@ def retry(
 @router.get("/status")
 def status_page(request: Request, web: WebState, caller: MayStatus) -> Response:
     """The state of the service, for those who keep it running; no patient data."""
-    return pages.render(request, "status.html", caller, status=monitor.status(web))
+    return pages.render(request, "status.html", caller, status=monitor.status(web, language_of(request)))
 
 
 @router.post("/peers/{name}/echo")

@@ -15,10 +15,11 @@ from service.core.language import IN, Language
 from service.db import funnel as ledger
 from service.db import ledger as counting
 from service.db.session import reading
-from service.web import pages, schemas
+from service.web import pages, population_funnel, schemas
 from service.web.api import PROBLEMS, Cursor, Limit, before
 from service.web.auth import MayResults, MayStatus, Permission, check_api_token
 from service.web.context import WebState
+from service.web.language import language_of, speaker
 
 api_router = APIRouter(prefix="/api/v1", dependencies=[Depends(check_api_token)], responses=PROBLEMS)
 page_router = APIRouter(include_in_schema=False)
@@ -168,12 +169,6 @@ def get_funnel_studies(
     )
 
 
-def language_of(request: Request, asked: str) -> Language:
-    """The language that was asked for, else the first that the browser prefers."""
-    preferred = asked or request.headers.get("accept-language", "").split(",")[0].strip().lower()[:2]
-    return "de" if preferred == "de" else "en"
-
-
 @page_router.get("/funnel")
 def funnel_page(
     *,
@@ -183,13 +178,12 @@ def funnel_page(
     window: Annotated[str, Query(max_length=8)] = "",
     place: Annotated[str, Query(max_length=32)] = "",
     reason: ReasonCode = None,
-    lang: Annotated[str, Query(max_length=8)] = "",
     cursor: Cursor = None,
 ) -> Response:
     """The counts by step, what was lost between them, and the studies; these for who may see results."""
     chosen = Window(window) if window in set(Window) else Window.WEEK
     where = Place(place) if place in set(Place) else None
-    language = language_of(request, lang)
+    language = language_of(request)
     wanted = ledger.Wanted(since=since(chosen, web.clock()), place=where, reason=reason if where else None)
     shows_studies = caller.may(Permission.RESULTS)
     with reading(web.sessions) as session:
@@ -202,7 +196,7 @@ def funnel_page(
         counters = counting.counters(session)
     if page is not None:
         web.audit(request, caller.actor, "funnel_studies_listed", detail={"rows": len(page.items)})
-    kept = {"lang": language, "window": chosen, "place": where or "", "reason": wanted.reason or ""}
+    kept = {"window": chosen, "place": where or "", "reason": wanted.reason or ""}
 
     def link(**changes: object) -> str:
         values = {**kept, **changes}
@@ -214,6 +208,7 @@ def funnel_page(
         caller,
         funnel=found,
         rows=_rows(found, language),
+        drawn=population_funnel.funnel(found, speaker(request)),
         studies=None if page is None else [_study(each, language) for each in page.items],
         next_link=link(cursor=page.next_cursor) if page is not None and page.next_cursor else None,
         first_page=cursor is None,
@@ -223,7 +218,6 @@ def funnel_page(
         about=None if where is None else explained.explain(where, wanted.reason, language),
         place_name=None if where is None else explained.place_name(where, language),
         not_kept=_not_kept(counters, language),
-        language=language,
         link=link,
     )
 

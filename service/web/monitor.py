@@ -12,7 +12,9 @@ from prometheus_client.registry import Collector
 from starlette.types import Message
 
 from service import __version__
+from service.core import drift
 from service.core.circuit import CircuitState
+from service.core.language import Language
 from service.core.trouble import Limits, find_troubles
 from service.core.trouble_words import tell
 from service.core.variant import Variant
@@ -23,7 +25,8 @@ from service.db.session import reading
 from service.errors import ServiceError
 from service.pipeline import vitals
 from service.settings import Peer, Settings
-from service.web import monitor_shapes, peering_shapes, schemas, words
+from service.web import monitor_shapes, peering_shapes, schemas, word_tables, words
+from service.web.activating_site import require_as_activated, settings_in_force
 from service.web.context import Web
 
 #: Rejected callers shown; a scanner on the network can make many.
@@ -31,14 +34,17 @@ REJECTED_SHOWN = 20
 
 
 def readiness(web: Web) -> schemas.Readiness:
-    """Look at the database, the spool, the broker and the network."""
-    settings, neighbours = web.settings, web.neighbours
+    """Look at the database, the spool, the broker, the network, and whether it is as it was activated."""
+    neighbours, database = web.neighbours, _database(web)
+    settings = settings_in_force(web) if database.ok else web.settings
     checks = [
-        _database(web),
+        database,
         _check("spool", lambda: neighbours.check_spool(settings)),
         _check("broker", lambda: neighbours.check_broker(settings.resolved_broker_url)),
         _check("model", lambda: neighbours.read_model(settings)),
     ]
+    if database.ok:
+        checks.append(_check("activation", lambda: require_as_activated(web)))
     return schemas.Readiness(ready=all(check.ok for check in checks), checks=checks)
 
 
@@ -65,15 +71,15 @@ def _check(name: str, look: Callable[[], object]) -> schemas.Check:
     return schemas.Check.model_validate({"name": name, "ok": True})
 
 
-def status(web: Web) -> monitor_shapes.Status:
-    """The state of the service on one page."""
+def status(web: Web, language: Language = "en") -> monitor_shapes.Status:
+    """The state of the service on one page, with its troubles told in one language."""
     now = web.clock()
     with reading(web.sessions) as session:
         facts = ledger.overview(session, now)
         rejected = ledger.list_rejected(session, limit=REJECTED_SHOWN)
         signs = vitals.signs(session, now=now)
         commitments = commitments_in.by_state(session)
-    ready = readiness(web)
+    ready, settings = readiness(web), settings_in_force(web)
     known = vitals.judged_by(facts, signs, site_of(web.settings, broken(ready)), now=now)
     failure = monitor_shapes.Failure(at=facts.last_failure_at, code=facts.last_failure_code)
     return monitor_shapes.Status(
@@ -92,18 +98,18 @@ def status(web: Web) -> monitor_shapes.Status:
         disk=disk(web, refusing=_refuses(facts)),
         peers=peers(web, facts.peers, facts.circuits),
         model=model(web),
-        norms=list(web.settings.norms),
-        policy=web.settings.policy,
+        norms=list(settings.norms),
+        policy=settings.policy,
         counts=facts.analyses,
         series=facts.series,
         funnel=schemas.FunnelShape.model_validate(facts.funnel),
-        losses=[schemas.LossShape.told(loss) for loss in facts.funnel.losses],
+        losses=[schemas.LossShape.told(loss, language) for loss in facts.funnel.losses],
         commitments=commitments,
         counters=facts.counters,
         rejected_callers=[_rejected(caller) for caller in rejected],
         troubles=[
             monitor_shapes.TroubleShape(
-                code=found.code, severity=found.severity, about=found.about, **vars(tell(found))
+                code=found.code, severity=found.severity, about=found.about, **vars(tell(found, language))
             )
             for found in find_troubles(known, Limits(running_seconds=running_limit(web.settings)))
         ],
@@ -132,6 +138,7 @@ def site_of(settings: Settings, broken_parts: Mapping[str, str]) -> vitals.Site:
         least_bytes=settings.spool_min_free_mb * 1_000_000,
         peers=tuple(peer.name for peer in settings.peer),
         broken=broken_parts,
+        reports_audit=settings.audit_syslog is not None,
     )
 
 
@@ -146,7 +153,7 @@ def _rejected(caller: ledger.RejectedFacts) -> monitor_shapes.Rejected:
         count=caller.count,
         first_at=caller.first_at,
         last_at=caller.last_at,
-        remedy=words.REMEDIES.get(caller.reason),
+        remedy=word_tables.REMEDIES.get(caller.reason),
         peer_block=words.peer_block(caller.reason, caller.calling_ae, caller.address, caller.tls_subject),
     )
 
@@ -178,10 +185,11 @@ def disk(web: Web, *, refusing: bool) -> monitor_shapes.Disk:
 
 def model(web: Web) -> monitor_shapes.ModelShape:
     """The network on disk, or why there is none."""
+    settings = settings_in_force(web)
     try:
-        facts = web.neighbours.read_model(web.settings)
+        facts = web.neighbours.read_model(settings)
     except ServiceError as error:
-        return monitor_shapes.ModelShape(ok=False, reason=error.reason.text, name=web.settings.model)
+        return monitor_shapes.ModelShape(ok=False, reason=error.reason.text, name=settings.model)
     return monitor_shapes.ModelShape(
         ok=True,
         name=facts.name,
@@ -264,7 +272,18 @@ class LedgerCollector(Collector):
         for door in facts.doors:
             alive[door.name] = alive.get(door.name, 0) + int(door.alive)
         yield _labelled("myoscreen_doors_alive", "Processes seen lately, by door.", "door", alive)
+        yield _drift(signs.drift)
         yield from _numbers(web, facts)
+
+
+def _drift(alarms: Mapping[str, int]) -> GaugeMetricFamily:
+    """Groups whose median left its control limits; which they are says the page of the population."""
+    text = "Groups of results whose median of this month or the last left its control limits."
+    family = GaugeMetricFamily("myoscreen_drift", text, labels=["measure", "dimension"])
+    for measure in drift.MEASURES:
+        for dimension in (drift.ALL, *drift.DIMENSIONS):
+            family.add_metric([measure, dimension], alarms.get(f"{measure} {dimension}", 0))
+    return family
 
 
 def _is_away(facts: ledger.Overview, peer: str) -> bool:
@@ -290,6 +309,10 @@ def _numbers(web: Web, facts: ledger.Overview) -> Iterable[Metric]:
         "myoscreen_audit_oldest_unsealed_seconds": (
             "Age of the oldest line of the audit record that is not sealed.",
             _age(now, facts.oldest_unsealed_at) or 0.0,
+        ),
+        "myoscreen_audit_oldest_unsent_seconds": (
+            "Age of the oldest sealed line of the audit record that its collector has not; 0 without one.",
+            (_age(now, facts.oldest_unreported_at) or 0.0) if web.settings.audit_syslog else 0.0,
         ),
         "myoscreen_disk_free_bytes": ("Free room below HOME.", room.free_bytes),
         "myoscreen_disk_total_bytes": ("Size of the disk of HOME.", room.total_bytes),

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 from service.errors import ConfigurationError, ModelMismatch, PeerUnreachable, SpoolFull
 from service.inference.card import read_card, verify
-from service.settings import Peer, Settings
+from service.pipeline import smoke
+from service.pipeline.smoke import Trial
+from service.settings import Peer, Settings, bare_environment
 
 #: A neighbour on the hospital's network answers in milliseconds; a person waits for this.
 TIMEOUT_SECONDS = 3.0
@@ -80,6 +82,18 @@ def models_dir(settings: Settings) -> Path:
     package = Path(__file__).parents[1]
     bundled = package / "_models"
     return bundled if bundled.is_dir() else package.parent / "models"
+
+
+def try_network(settings: Settings, folder: Path) -> Trial:
+    """Show the phantom to a network, in a process of its own; raises ModelMismatch unless it answers."""
+    site = settings.activation_site
+    return smoke.try_network(
+        folder,
+        providers=site["providers"],
+        precision=site["precision"],
+        threads=site["threads"],
+        env=bare_environment(),
+    )
 
 
 def read_model(settings: Settings) -> ModelFacts:

@@ -8,15 +8,16 @@ from http import HTTPStatus
 from fastapi import APIRouter, Depends, Request
 
 from service.core.status import AnalysisState, DeliveryState
-from service.db import optouts, orders, retention, withdrawals
+from service.db import optouts, orders, replays, retention, withdrawals
 from service.db import reissue as reissuing
 from service.db.session import Session, reading
 from service.errors import InvalidRequest
 from service.pipeline.rescoring import order_rescore
 from service.web import api, ordering_shapes
-from service.web.api import CONFLICT, PROBLEMS, AnalysisId
+from service.web.api import CONFLICT, PROBLEMS, AnalysisId, Cursor, Limit
 from service.web.auth import Caller, MayOperate, MayResults, check_api_token
 from service.web.context import Web, WebState, client_address
+from service.web.paging import cut
 from service.web.problems import not_found
 
 router = APIRouter(prefix="/api/v1", dependencies=[Depends(check_api_token)], responses=PROBLEMS)
@@ -71,6 +72,34 @@ def post_rescore(
     """Score the stored measures by the norms and policy of now, as a new version; no image is needed."""
     ordered = rescore(request, web, caller, analysis_id)
     return ordering_shapes.Accepted(id=ordered, state=AnalysisState.READY, href=f"/api/v1/analyses/{ordered}")
+
+
+def replay(request: Request, web: Web, caller: Caller, analysis_id: int) -> None:
+    """Order a replay and write it down; its outcome is an event of the analysis.
+
+    Of a patient who opted out it is refused.
+    """
+    with web.sessions.begin() as session:
+        _refuse_opted_out(session, web, analysis_id)
+        ordered = replays.order(session, analysis_id, actor=caller.actor, now=web.clock())
+    if ordered is None:
+        raise not_found("analysis")
+    api.note_access(request, web, caller, "replay_ordered", analysis_id)
+
+
+@router.post(
+    "/analyses/{analysis_id}/replay", tags=["analyses"], status_code=HTTPStatus.ACCEPTED, responses=CONFLICT
+)
+def post_replay(
+    request: Request, web: WebState, caller: MayOperate, analysis_id: AnalysisId
+) -> ordering_shapes.Accepted:
+    """Run the analysis again and compare it bit for bit with this version; nothing is published.
+
+    The outcome is an event of this analysis, named "replayed".
+    """
+    replay(request, web, caller, analysis_id)
+    href, state = f"/api/v1/analyses/{analysis_id}/events", api.load(web, analysis_id).state
+    return ordering_shapes.Accepted(id=analysis_id, state=state, href=href)
 
 
 def withdraw(
@@ -163,11 +192,15 @@ def release(request: Request, web: Web, caller: Caller, analysis_id: int) -> Non
 
 
 @router.get("/holds", tags=["holds"])
-def get_holds(request: Request, web: WebState, caller: MayResults) -> ordering_shapes.HoldList:
+def get_holds(
+    request: Request, web: WebState, caller: MayResults, cursor: Cursor = None, limit: Limit = 50
+) -> ordering_shapes.HoldList:
     """Studies of which nothing is deleted."""
     web.audit(request, caller.actor, "holds_listed")
     with reading(web.sessions) as session:
-        return ordering_shapes.HoldList.model_validate({"items": retention.list_holds(session)})
+        found = retention.list_holds(session, after=api.before(cursor), limit=limit + 1)
+    shown, next_cursor = cut(found, limit, lambda hold: hold.study_id)
+    return ordering_shapes.HoldList.model_validate({"items": shown, "next_cursor": next_cursor})
 
 
 @router.post(

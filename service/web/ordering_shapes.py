@@ -3,22 +3,23 @@
 from pydantic import Field
 
 from service.core.status import LONGEST_COMMENT, WithdrawalReason
-from service.web.schemas import HoldShape, Shape
+from service.web.schemas import HoldShape, Order, Shape
 
 
 class HoldList(Shape):
-    """All holds, oldest first."""
+    """Holds, by the order in which their studies came."""
 
     items: list[HoldShape]
+    next_cursor: str | None
 
 
-class HoldOrder(Shape):
+class HoldOrder(Order):
     """Why a study is to be kept."""
 
     reason: str = Field(min_length=1, max_length=256)
 
 
-class WithdrawalOrder(Shape):
+class WithdrawalOrder(Order):
     """Why a result is taken back."""
 
     reason: WithdrawalReason

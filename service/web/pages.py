@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from service import __version__
 from service.core.finding import Finding
+from service.core.language import Language
 from service.db.shapes import AnalysisDetail, DeliveryFacts
 from service.files import sha256_of
-from service.web import words
+from service.web import language, word_tables, words
 from service.web.auth import Caller
+from service.web.language import Speaker
 from service.web.problems import Problem
 from service.web.schemas import RESEARCH_USE
 
 _HERE = Path(__file__).parent
 
 
-def _environment() -> Environment:
-    """Templates that escape everything and fail on a misspelt name."""
+def _environment(spoken: Language) -> Environment:
+    """Templates of one language, which escape everything and fail on a misspelt name."""
     environment = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
@@ -30,26 +33,30 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    words.install(environment)
+    words.install(environment, spoken)
     environment.globals.update(
         research_use=RESEARCH_USE,
         version=__version__,
         # A new file has a new address, so that browsers never mix versions.
-        stamp=sha256_of(_HERE / "static" / "style.css")[:8] + sha256_of(_HERE / "static" / "page.js")[:8],
+        stamp="".join(
+            sha256_of(_HERE / "static" / name)[:8] for name in ("style.css", "page.js", "slices.js")
+        ),
     )
     return environment
 
 
-_templates = Jinja2Templates(env=_environment())
+_templates = {spoken: Jinja2Templates(env=_environment(spoken)) for spoken in language.SPEAKERS}
 
 
 def render(
     request: Request, name: str, caller: Caller | None, *, status_code: int = 200, **values: Any
 ) -> Response:
-    """One page."""
-    notice = words.NOTICES.get(request.query_params.get("notice", ""))
-    context = {"caller": caller, "notice": notice, **values}
-    return _templates.TemplateResponse(request, name, context, status_code=status_code)
+    """One page, in the language of who asks."""
+    notice = word_tables.NOTICES.get(request.query_params.get("notice", ""))
+    back = language.page_of(request) if status_code == HTTPStatus.OK else "/start"
+    context = {"caller": caller, "notice": notice, "back": back, **values}
+    templates = _templates[language.language_of(request)]
+    return templates.TemplateResponse(request, name, context, status_code=status_code)
 
 
 def error_page(request: Request, problem: Problem) -> Response:
@@ -73,40 +80,44 @@ class Step:
     note: str = ""
 
 
-def timeline(detail: AnalysisDetail) -> list[Step]:
+def timeline(detail: AnalysisDetail, say: Speaker) -> list[Step]:
     """From the first image to the last delivery, in the order in which it happened."""
-    steps = [*_arrival(detail)]
-    steps.append(Step(at=detail.created_at, title="Ready for analysis", note=f"version {detail.version}"))
+    steps = [*_arrival(detail, say)]
+    version, attempt = say("version {number}", number=detail.version), ""
+    steps.append(Step(at=detail.created_at, title=say("Ready for analysis"), note=version))
     if detail.started_at is not None:
-        steps.append(Step(at=detail.started_at, title="Analysis started", note=f"attempt {detail.attempt}"))
+        attempt = say("attempt {number}", number=detail.attempt)
+        steps.append(Step(at=detail.started_at, title=say("Analysis started"), note=attempt))
     if detail.finished_at is not None:
         outcome = detail.state if detail.finding is None else detail.finding.get("status", detail.state)
-        steps.append(Step(at=detail.finished_at, title="Analysis finished", note=words.word(outcome)))
+        note = words.word(outcome, language=say.language)
+        steps.append(Step(at=detail.finished_at, title=say("Analysis finished"), note=note))
     for peer in sorted({delivery.peer for delivery in detail.deliveries}):
-        steps.extend(_delivery(peer, [item for item in detail.deliveries if item.peer == peer]))
+        steps.extend(_delivery(peer, [item for item in detail.deliveries if item.peer == peer], say))
     return sorted(steps, key=lambda step: (step.at is None, step.at or detail.created_at))
 
 
-def _arrival(detail: AnalysisDetail) -> list[Step]:
+def _arrival(detail: AnalysisDetail, say: Speaker) -> list[Step]:
     """How the images came in."""
     if not detail.inputs:
         return []
     first = min(item.first_at for item in detail.inputs)
     last = max(item.last_at for item in detail.inputs)
     senders = ", ".join(sorted({item.calling_ae for item in detail.inputs if item.calling_ae}))
+    came = say("from {senders}", senders=senders) if senders else ""
     steps = [
-        Step(at=first, title="First image received", note=f"from {senders}" if senders else ""),
-        Step(at=last, title="Last image received", note=f"{detail.images} images"),
+        Step(at=first, title=say("First image received"), note=came),
+        Step(at=last, title=say("Last image received"), note=say("{count} images", count=detail.images)),
     ]
     closed = [item for item in detail.inputs if item.closed_at is not None]
     if closed:
         item = max(closed, key=lambda one: one.closed_at or first)
-        note = words.word(item.completion_reason, words.COMPLETION)
-        steps.append(Step(at=item.closed_at, title="Series taken as complete", note=note))
+        note = words.word(item.completion_reason, word_tables.COMPLETION, language=say.language)
+        steps.append(Step(at=item.closed_at, title=say("Series taken as complete"), note=note))
     return steps
 
 
-def _delivery(peer: str, deliveries: list[DeliveryFacts]) -> list[Step]:
+def _delivery(peer: str, deliveries: list[DeliveryFacts], say: Speaker) -> list[Step]:
     """How the objects reached one peer."""
     arrived = [item for item in deliveries if item.state in {"sent", "confirmed"}]
     sent = [item.sent_at for item in arrived if item.sent_at is not None]
@@ -114,17 +125,25 @@ def _delivery(peer: str, deliveries: list[DeliveryFacts]) -> list[Step]:
     count = len(deliveries)
     steps = []
     if sent:
-        steps.append(Step(at=max(sent), title=f"Stored by {peer}", note=f"{len(sent)} of {count} objects"))
+        note = say("{some} of {count} objects", some=len(sent), count=count)
+        steps.append(Step(at=max(sent), title=say("Stored by {peer}", peer=peer), note=note))
     if confirmed:
-        note = f"{len(confirmed)} of {count} objects"
-        steps.append(Step(at=max(confirmed), title=f"Confirmed by {peer}", note=note))
+        note = say("{some} of {count} objects", some=len(confirmed), count=count)
+        steps.append(Step(at=max(confirmed), title=say("Confirmed by {peer}", peer=peer), note=note))
     if len(sent) < count:
-        waiting = sum(item.state in {"pending", "sending"} for item in deliveries)
-        dead = sum(item.state == "dead" for item in deliveries)
-        note = ", ".join(
-            part
-            for part in (f"{waiting} waiting" if waiting else "", f"{dead} given up" if dead else "")
-            if part
-        )
-        steps.append(Step(at=None, title=f"Not yet stored by {peer}", note=note))
+        waiting = ", ".join(_open(deliveries, say))
+        steps.append(Step(at=None, title=say("Not yet stored by {peer}", peer=peer), note=waiting))
     return steps
+
+
+def _open(deliveries: list[DeliveryFacts], say: Speaker) -> list[str]:
+    """How many objects stand where, of those that are not there."""
+    waiting = sum(item.state in {"pending", "sending"} for item in deliveries)
+    held = sum(item.state == "held" for item in deliveries)
+    dead = sum(item.state == "dead" for item in deliveries)
+    told = (
+        say("{count} waiting", count=waiting) if waiting else "",
+        say("{count} held for review", count=held) if held else "",
+        say("{count} given up", count=dead) if dead else "",
+    )
+    return [each for each in told if each]

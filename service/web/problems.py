@@ -8,15 +8,19 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
-from service.db.overview import DatabaseTrouble
+from service.db.overview import DatabaseTrouble, is_unfit_value
 from service.errors import DeliveryError, InvalidRequest, ServiceError, SpoolFull
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 #: Paths that answer programs; all others answer people.
-FOR_PROGRAMS = ("/api/", "/dicomweb/", "/healthz", "/readyz", "/metrics")
+FOR_PROGRAMS = ("/api/", "/dicomweb/", "/healthz/", "/readyz/", "/metrics/")
+
+#: What is neither JSON nor a form, nested too deeply, or has too many fields or digits.
+UNREADABLE = "The body cannot be read."
 
 
 class Problem(Exception):
@@ -47,6 +51,13 @@ class LoginNeeded(Problem):
 def not_found(what: str) -> Problem:
     """The thing that was asked for is not here."""
     return Problem(HTTPStatus.NOT_FOUND, "not_found", f"There is no such {what}.")
+
+
+def invalid() -> Problem:
+    """Something that was sent cannot be what it stands for."""
+    return Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_parameter", "A parameter is missing or not valid."
+    )
 
 
 def from_service_error(error: ServiceError) -> Problem:
@@ -88,7 +99,7 @@ class Crashed(Problem):
 
 def wants_json(request: Request) -> bool:
     """Whether a program asks."""
-    return request.url.path.startswith(FOR_PROGRAMS)
+    return f"{request.url.path}/".startswith(FOR_PROGRAMS)
 
 
 def answer(request: Request, problem: Problem) -> Response:
@@ -101,6 +112,17 @@ def answer(request: Request, problem: Problem) -> Response:
         return RedirectResponse(target, HTTPStatus.SEE_OTHER)
     page: Response = request.app.state.error_page(request, problem)
     return page
+
+
+def _methods_of(request: Request) -> list[str]:
+    """Every method that this path takes; several routes may share it (RFC 9110 15.5.6)."""
+    known = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+    routes = request.app.routes
+    return [
+        method
+        for method in known
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
 
 
 def install(app: FastAPI) -> None:
@@ -121,8 +143,11 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         status = HTTPStatus(error.status_code)
         code = status.name.lower()
-        problem = Problem(status, code, f"{status.description or status.phrase}.".replace("..", "."))
+        detail = f"{status.description or status.phrase}.".replace("..", ".")
+        problem = Problem(status, code, detail if status is not HTTPStatus.BAD_REQUEST else UNREADABLE)
         problem.headers.update({key: str(value) for key, value in (error.headers or {}).items()})
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            problem.headers["Allow"] = ", ".join(_methods_of(request))
         return answer(request, problem)
 
     def on_invalid(request: Request, error: Exception) -> Response:
@@ -132,14 +157,13 @@ def install(app: FastAPI) -> None:
             {"where": ".".join(str(part) for part in item["loc"]), "what": item["msg"]}
             for item in error.errors()
         ]
-        problem = Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_parameter", "A parameter is missing or not valid."
-        )
         if wants_json(request):
-            return problem_response(problem, errors=errors)
-        return answer(request, problem)
+            return problem_response(invalid(), errors=errors)
+        return answer(request, invalid())
 
     def on_database(request: Request, error: Exception) -> Response:
+        if is_unfit_value(error):
+            return answer(request, invalid())
         log.error("database_trouble", exc_info=error)
         problem = Problem(
             HTTPStatus.SERVICE_UNAVAILABLE, "database_unreachable", "The database does not answer."

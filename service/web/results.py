@@ -7,15 +7,10 @@ from pathlib import Path
 from service.core.status import OutputKind
 from service.db.shapes import AnalysisDetail, OutputFacts
 from service.files import within
+from service.web.codes import PICTURES
 from service.web.context import Web
 from service.web.problems import Problem, not_found
 
-#: Pictures that a result folder may hold, in the order in which the page shows them.
-PICTURES = {
-    "overlay.png": "Segmentation on the images",
-    "profile.png": "Profile along the spine",
-    "reference.png": "Reference curve",
-}
 REPORT = "report.pdf"
 
 

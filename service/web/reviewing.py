@@ -4,13 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
 
+from service.core.edited_statistics import agreements
 from service.core.status import FLAG_STEPS, LONGEST_COMMENT, VERDICTS, Handling
-from service.db import holding, people, reviews, worklist
+from service.db import edit_cases, holding, reviews, worklist
 from service.db.session import reading
 from service.web import api, pages
 from service.web import reviewing_shapes as shapes
 from service.web.account import see_other
-from service.web.api import PROBLEMS, AnalysisId, Cursor
+from service.web.api import CONFLICT, PROBLEMS, AnalysisId, Cursor, Limit
 from service.web.auth import (
     Caller,
     FormToken,
@@ -20,6 +21,7 @@ from service.web.auth import (
     require_token,
 )
 from service.web.context import Web, WebState, client_address
+from service.web.paging import cut
 from service.web.problems import not_found
 
 api_router = APIRouter(prefix="/api/v1", dependencies=[Depends(check_api_token)], responses=PROBLEMS)
@@ -74,18 +76,27 @@ def handle(request: Request, web: Web, caller: Caller, analysis_id: int, order: 
 
 @api_router.get("/analyses/{analysis_id}/reviews", tags=["reviews"])
 def get_reviews(
-    request: Request, web: WebState, caller: MayResults, analysis_id: AnalysisId
+    *,
+    request: Request,
+    web: WebState,
+    caller: MayResults,
+    analysis_id: AnalysisId,
+    cursor: Cursor = None,
+    limit: Limit = PAGE,
 ) -> shapes.ReviewList:
     """What readers said of the drawing of this result."""
     api.load(web, analysis_id)
     with reading(web.sessions) as session:
-        found = reviews.of_analysis(session, analysis_id)
+        found = reviews.of_analysis(session, analysis_id, before=api.before(cursor), limit=limit + 1)
         accepted = holding.is_accepted(session, analysis_id)
     api.note_access(request, web, caller, "reviews_viewed", analysis_id)
-    return shapes.ReviewList.model_validate({"accepted": accepted, "items": found})
+    shown, next_cursor = cut(found, limit, lambda each: each.id)
+    return shapes.ReviewList.model_validate(
+        {"accepted": accepted, "items": shown, "next_cursor": next_cursor}
+    )
 
 
-@api_router.post("/analyses/{analysis_id}/reviews", tags=["reviews"])
+@api_router.post("/analyses/{analysis_id}/reviews", tags=["reviews"], responses=CONFLICT)
 def post_review(
     request: Request, web: WebState, caller: MayReview, analysis_id: AnalysisId, order: shapes.ReviewOrder
 ) -> shapes.Reviewed:
@@ -95,7 +106,7 @@ def post_review(
 
 @api_router.get("/reviews", tags=["reviews"])
 def get_review_summary(web: WebState, caller: MayResults, cursor: Cursor = None) -> shapes.ReviewSummary:
-    """What waits for a review, what readers said by network and contrast, and how far they agree."""
+    """What waits for a review, what readers said and how far they agree, and what came back edited."""
     del caller
     return _summary(web, cursor)
 
@@ -109,6 +120,8 @@ def _summary(web: Web, cursor: str | None) -> shapes.ReviewSummary:
                 "next_cursor": str(found[PAGE - 1]) if len(found) > PAGE else None,
                 "tallies": reviews.tallies(session),
                 "agreement": reviews.agreement(session),
+                "edited": agreements(edit_cases.cases(session)),
+                "edits": edit_cases.latest(session),
             }
         )
 
@@ -121,7 +134,7 @@ def get_worklist(
     handling: Annotated[list[Handling] | None, Query()] = None,
     mine: bool = False,
     cursor: Cursor = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = PAGE,
+    limit: Limit = PAGE,
 ) -> shapes.Worklist:
     """Current results with a raised flag, newest first; a raised flag is a research finding, not an alarm."""
     return _worklist(web, caller, tuple(handling or ()), mine=mine, cursor=cursor, limit=limit)
@@ -151,24 +164,34 @@ def _worklist(
 
 @api_router.get("/analyses/{analysis_id}/flags", tags=["worklist"])
 def get_steps(
-    request: Request, web: WebState, caller: MayResults, analysis_id: AnalysisId
+    *,
+    request: Request,
+    web: WebState,
+    caller: MayResults,
+    analysis_id: AnalysisId,
+    cursor: Cursor = None,
+    limit: Limit = PAGE,
 ) -> shapes.StepList:
     """What was done about the raised flags of this result."""
     api.load(web, analysis_id)
-    with reading(web.sessions) as session:
-        found = worklist.steps(session, analysis_id)
     api.note_access(request, web, caller, "flags_viewed", analysis_id)
-    return shapes.StepList.model_validate({"items": found})
+    return _steps(web, analysis_id, before=api.before(cursor), limit=limit)
 
 
-@api_router.post("/analyses/{analysis_id}/flags", tags=["worklist"])
+def _steps(web: Web, analysis_id: int, *, before: int | None = None, limit: int = PAGE) -> shapes.StepList:
+    with reading(web.sessions) as session:
+        found = worklist.steps(session, analysis_id, before=before, limit=limit + 1)
+    shown, next_cursor = cut(found, limit, lambda step: step.id)
+    return shapes.StepList.model_validate({"items": shown, "next_cursor": next_cursor})
+
+
+@api_router.post("/analyses/{analysis_id}/flags", tags=["worklist"], responses=CONFLICT)
 def post_step(
     request: Request, web: WebState, caller: MayReview, analysis_id: AnalysisId, order: shapes.StepOrder
 ) -> shapes.StepList:
     """Acknowledge, dismiss, hand over, comment or reopen the raised flags of this result."""
     handle(request, web, caller, analysis_id, order)
-    with reading(web.sessions) as session:
-        return shapes.StepList.model_validate({"items": worklist.steps(session, analysis_id)})
+    return _steps(web, analysis_id)
 
 
 @page_router.get("/worklist")
@@ -240,4 +263,4 @@ def step_form(
 def people_of(web: Web) -> list[str]:
     """Names that flags can be handed over to."""
     with reading(web.sessions) as session:
-        return [user.name for user in people.list_users(session) if not user.disabled]
+        return worklist.takers(session)

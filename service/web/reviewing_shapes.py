@@ -5,10 +5,10 @@ from datetime import datetime
 from pydantic import Field
 
 from service.core.status import LONGEST_COMMENT, FlagStep, Handling, Verdict
-from service.web.schemas import FlagShape, Shape
+from service.web.schemas import FlagShape, Order, Shape
 
 
-class ReviewOrder(Shape):
+class ReviewOrder(Order):
     """What a reader says of the drawing of a result."""
 
     verdict: Verdict
@@ -31,6 +31,7 @@ class ReviewList(Shape):
 
     accepted: bool
     items: list[ReviewShape]
+    next_cursor: str | None
 
 
 class Reviewed(Shape):
@@ -62,16 +63,60 @@ class AgreementShape(Shape):
     same: int
 
 
+class OverlapShape(Shape):
+    """Dice of one segment over many cases."""
+
+    segment: str
+    cases: int
+    mean: float
+    lowest: float
+
+
+class SpreadShape(Shape):
+    """Edited minus automatic over many cases: bias, and limits of agreement, null for few cases."""
+
+    measure: str
+    unit: str
+    cases: int
+    bias: float
+    low: float | None
+    high: float | None
+
+
+class EditAgreementShape(Shape):
+    """How far drawings of one network and those that people made of them agree, in one contrast."""
+
+    network: str
+    contrast: str
+    cases: int
+    overlaps: list[OverlapShape]
+    spreads: list[SpreadShape]
+
+
+class EditShape(Shape):
+    """One segmentation that came back edited; ``outcome`` is "taken", the code of the reason, or null."""
+
+    id: int
+    received_at: datetime
+    peer: str
+    outcome: str | None
+    reason_text: str | None
+    analysis_id: int | None
+    corrects_id: int | None
+
+
 class ReviewSummary(Shape):
-    """What waits for a review, and what the reviews so far say."""
+    """What waits for a review, what the reviews so far say, and what came back edited."""
 
     waiting: list[int]
     next_cursor: str | None
     tallies: list[TallyShape]
     agreement: AgreementShape
+    edited: list[EditAgreementShape]
+    edits: list[EditShape]
 
 
-class StepOrder(Shape):
+class StepOrder(Order):
     """What somebody does about the raised flags of a result."""
 
     step: FlagStep
@@ -82,6 +127,7 @@ class StepOrder(Shape):
 class StepShape(Shape):
     """One step about the raised flags of a result."""
 
+    id: int
     step: FlagStep
     to_user: str | None
     comment: str
@@ -93,6 +139,7 @@ class StepList(Shape):
     """Steps about one result, newest first."""
 
     items: list[StepShape]
+    next_cursor: str | None
 
 
 class WorklistItem(Shape):

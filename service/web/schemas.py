@@ -19,6 +19,12 @@ class Shape(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
+class Order(BaseModel):
+    """What is sent to us: a word that we do not know is refused, for it may be one misspelt."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class ProblemDetails(Shape):
     """An error, as RFC 9457 asks, with our stable code."""
 
@@ -38,7 +44,7 @@ class Health(Shape):
 class Check(Shape):
     """One thing that must be right before work can be taken."""
 
-    name: Literal["database", "spool", "broker", "model"]
+    name: Literal["database", "spool", "broker", "model", "activation"]
     ok: bool
     code: str | None = None
     reason: str | None = None
@@ -79,6 +85,8 @@ class AnalysisItem(Shape):
     created_at: datetime
     finished_at: datetime | None
     deliveries: dict[str, int]
+    #: A person edited the drawing that is measured.
+    edited: bool
 
 
 class AnalysisPage(Shape):
@@ -166,6 +174,8 @@ class Version(Shape):
     state: str
     created_at: datetime
     finished_at: datetime | None
+    #: A person edited the drawing that is measured.
+    edited: bool
 
 
 class HoldShape(Shape):
@@ -214,6 +224,8 @@ class AnalysisShape(Shape):
     results_purged_at: datetime | None
     withdrawal: WithdrawalShape | None
     choice: dict[str, Any] | None
+    #: A person edited the drawing that is measured.
+    edited: bool
     notice: str = RESEARCH_USE
 
 
@@ -230,6 +242,7 @@ class EventList(Shape):
     """What happened, oldest first."""
 
     items: list[EventItem]
+    next_cursor: str | None
 
 
 class AuditItem(Shape):

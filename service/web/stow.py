@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 from anyio.from_thread import run
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
@@ -47,12 +47,32 @@ router = APIRouter(
             HTTPStatus.BAD_REQUEST: "No multipart message, or one that breaks off.",
             HTTPStatus.UNAUTHORIZED: "No key.",
             HTTPStatus.FORBIDDEN: "The key's role may not store.",
+            HTTPStatus.REQUEST_TIMEOUT: "The sender fell silent.",
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Too many objects in one request.",
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Not multipart/related with application/dicom.",
             HTTPStatus.SERVICE_UNAVAILABLE: "Too many requests at a time; Retry-After says when.",
-            HTTPStatus.INSUFFICIENT_STORAGE: "No room for images.",
         }.items()
     },
 )
+
+#: The Store Instances Response (PS3.18 10.5.3): of the objects, each by itself.
+ANSWER: dict[str, Any] = {"application/dicom+json": {"schema": {"type": "object"}}}
+OUTCOMES: dict[int | str, dict[str, Any]] = {
+    HTTPStatus.OK: {"description": "Everything is stored.", "content": ANSWER},
+    HTTPStatus.ACCEPTED: {"description": "Some objects failed.", "content": ANSWER},
+    HTTPStatus.CONFLICT: {"description": "All failed.", "content": ANSWER},
+    HTTPStatus.INSUFFICIENT_STORAGE: {
+        "description": "No room for images.",
+        "content": {**ANSWER, "application/problem+json": {}},
+    },
+}
+#: One DICOM file (PS3.10) in each part.
+IMAGES = {
+    "requestBody": {
+        "required": True,
+        "content": {"multipart/related": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
 
 
 @dataclass
@@ -252,13 +272,13 @@ def store(request: Request, web: Web, sender: str, only_study: str | None) -> JS
         web.places.release()
 
 
-@router.post("/studies", response_class=JSONResponse)
+@router.post("/studies", response_class=Response, responses=OUTCOMES, openapi_extra=IMAGES)
 def post_studies(request: Request, web: WebState, caller: MayStore) -> JSONResponse:
     """Store images of any studies (multipart/related, application/dicom)."""
     return store(request, web, caller.actor, None)
 
 
-@router.post("/studies/{study_uid}", response_class=JSONResponse)
+@router.post("/studies/{study_uid}", response_class=Response, responses=OUTCOMES, openapi_extra=IMAGES)
 def post_study(
     request: Request,
     web: WebState,

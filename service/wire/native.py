@@ -15,7 +15,7 @@ def model_of(content: bytes) -> dict[str, Any] | None:
     if b"<!" in content or b"\0" in content:
         return None
     try:
-        root = ET.fromstring(content)  # noqa: S314  (without a document type there are no entities)
+        root = ET.fromstring(content)  # noqa: S314 - it has no entities # nosec B314
     except (ET.ParseError, ValueError, LookupError):
         return None
     return _dataset(root, DEEPEST) if _name(root) == "NativeDicomModel" else None

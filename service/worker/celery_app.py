@@ -12,6 +12,7 @@ QUEUE = "myoscreen"
 SWEEP, ANALYSE, DELIVER = "myoscreen.sweep", "myoscreen.analyse", "myoscreen.deliver"
 CONFIRM, PURGE, SEAL = "myoscreen.confirm", "myoscreen.purge", "myoscreen.seal"
 COMMIT = "myoscreen.commit"
+REPLAY = "myoscreen.replay"
 
 #: Longer than the longest task, or Redis hands the same doorbell out again and again (tried: a time
 #: shorter than the task made it start eleven times in 41 s). An analysis is bounded by its deadline; this

@@ -14,13 +14,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
 
 from service.errors import LeaseLost, RunnerLost, ServiceError, WorkerEnds
-from service.pipeline.job import Job, Outcome
+from service.pipeline.job import Job, JobTools, Outcome
 from service.worker.messages import Message, Talk
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,8 @@ class Runner:
         self._greeting = greeting
         #: False once an answer did not come: nobody knows what it is doing.
         self.usable = True
+        #: What it says of the network that it has open.
+        self.ready: Message = {}
         log.info("runner_started", extra={"pid": self._process.pid})
 
     @property
@@ -84,6 +86,7 @@ class Runner:
     def work(self, job: Job, limits: Limits, stop: Callable[[], None]) -> Outcome:
         """Have it do one job."""
         answer = self._ask({"job": job.as_dict(), "ticket": secrets.token_hex(8)}, limits, stop)
+        self.ready = dict(answer["ready"])
         return Outcome.from_dict(answer["outcome"], out=job.out)
 
     def end(self) -> None:
@@ -158,13 +161,15 @@ class Keeper:
         self._finish_seconds = finish_seconds
         self._ends_at: float | None = None
         self._idle: list[Runner] = []
+        #: What the runner that finished last says of its network.
+        self.ready: Message = {}
         self._lock = Lock()
         # The kernel ties a child to the thread that started it, so one thread, which stays, starts them all.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="runners")
 
-    def open(self) -> Message:
+    def open(self, tools: JobTools | None = None) -> Message:
         """Start the first runner; what it says of the network. Raises a ServiceError naming what is wrong."""
-        runner = self._start()
+        runner = self._start(tools)
         try:
             ready = runner.greet(self._limits, self._nothing)
         except ServiceError:
@@ -190,15 +195,17 @@ class Keeper:
         runner = self._take()
         try:
             if runner is None:
-                runner = self._start()
+                runner = self._start(job.tools)
                 runner.greet(self._limits, stop)
-            return runner.work(job, self._limits, stop)
+            outcome = runner.work(job, self._limits, stop)
+            self.ready = runner.ready
         except RunnerLost as error:
             log.warning("runner_ended", extra={"analysis_id": job.analysis_id, "code": error.reason.code})
             raise
         finally:
             if runner is not None:
                 self._give_back(runner)
+        return outcome
 
     def stop_soon(self) -> None:
         """Let what is under way go on for some seconds only."""
@@ -212,8 +219,9 @@ class Keeper:
             runner.end()
         self._starter.shutdown()
 
-    def _start(self) -> Runner:
-        start = partial(Runner, self._command, self._greeting, env=self._env, parent=os.getpid())
+    def _start(self, tools: JobTools | None) -> Runner:
+        greeting = self._greeting if tools is None else {**self._greeting, "tools": asdict(tools)}
+        start = partial(Runner, self._command, greeting, env=self._env, parent=os.getpid())
         return self._starter.submit(start).result()
 
     def _take(self) -> Runner | None:

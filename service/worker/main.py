@@ -6,33 +6,50 @@ import warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from celery.exceptions import SecurityWarning
 
+from service import tracing
 from service.core import trouble
 from service.core.circuit import CircuitTerms
 from service.core.status import OutputKind
 from service.db import confirmations
 from service.db.clock import Waits
-from service.db.session import Sessions, make_sessions, require_current
+from service.db.session import Sessions, make_sessions, reading, require_current
 from service.dicom import tls
 from service.dicom.scu import Address
 from service.dicom.spool import Spool
+from service.errors import NotAsActivated
 from service.files import make_private_dir
-from service.pipeline import audit, commit, confirm, deliver, notify, retention, run, sweep, vitals
+from service.pipeline import (
+    audit,
+    commit,
+    confirm,
+    deliver,
+    forward,
+    notify,
+    population,
+    retention,
+    run,
+    sweep,
+    vitals,
+)
+from service.pipeline.activation import Site, take_up_settings
 from service.pipeline.clockwork import Clockwork
 from service.pipeline.close import Closing
 from service.pipeline.counting import Asked
 from service.pipeline.deliver import Destination
+from service.pipeline.inforce import InForce
 from service.pipeline.job import Perform
 from service.pipeline.presence import Presence, owner
 from service.pipeline.recipe import WorkshopRecipe
 from service.pipeline.recipients import recipients_of
 from service.settings import Peer, Settings, bare_environment
 from service.wire.dicomweb import WebAddress
+from service.wire.syslog import SyslogAddress
 from service.worker import embedded, nightly
 from service.worker.celery_app import make_app
-from service.worker.choosing import choosing_from
 from service.worker.keeper import COMMAND, Keeper, Limits
 from service.worker.peers import variant_of
 from service.worker.tasks import Work, register
@@ -53,11 +70,14 @@ def work(settings: Settings, recipe: WorkshopRecipe, *, command: Sequence[str] =
     """
     require_current(settings.resolved_database_url)
     make_private_dir(settings.home)
+    tracing.start(settings.tracing_target, door="worker")
     sessions = make_sessions(settings.resolved_database_url)
     with sessions.begin() as session:
         confirmations.forget(session, [peer.name for peer in settings.peer if peer.confirm == "none"])
+    site = Site.of(**settings.activation_site, env=bare_environment())
+    take_up_settings(sessions, site, now=datetime.now(UTC))
     keeper = make_keeper(settings, recipe, command)
-    detail = {**keeper.open(), "slots": settings.analysis_slots}
+    detail = {**_opened(keeper, sessions, site), "slots": settings.analysis_slots}
     app = make_app(settings)
     shared = make_work(settings, sessions, keeper.perform)
     register(app, shared)
@@ -66,10 +86,13 @@ def work(settings: Settings, recipe: WorkshopRecipe, *, command: Sequence[str] =
         # Celery warns of this in a form that the log withholds, so it is said here and not there.
         log.warning("runs_as_root")
         warnings.filterwarnings("ignore", category=SecurityWarning)
+    populating = population.errand(sessions, settings.home, drift_since=settings.drift_since)
     watch = Clockwork(
-        [nightly.errand(settings, sessions), *_notifying(settings, sessions)], every=notify.EVERY
+        [nightly.errand(settings, sessions), populating, *_notifying(settings, sessions)],
+        every=notify.EVERY,
     )
-    with Presence(sessions, "worker", detail=lambda: detail), watch:
+    reports = _reporting(settings, sessions)
+    with Presence(sessions, "worker", detail=lambda: {**detail, **keeper.ready}), reports, watch:
         worker = app.Worker(
             pool="threads",
             concurrency=shared.threads,
@@ -81,8 +104,40 @@ def work(settings: Settings, recipe: WorkshopRecipe, *, command: Sequence[str] =
         )
         worker.start()
     keeper.close()
+    tracing.stop()
     sessions.kw["bind"].dispose()
     log.info("worker_ends")
+
+
+def _reporting(settings: Settings, sessions: Sessions) -> Clockwork:
+    """Sends the audit record on, in a thread of its own, where the settings name a collector."""
+    named = settings.audit_syslog
+    if named is None:
+        return Clockwork([], every=forward.EVERY)
+    collector = forward.Collector(
+        address=SyslogAddress(
+            host=named.host, port=named.port, ca_file=named.ca, certificate=named.cert, key=named.key
+        ),
+        facility=named.facility,
+        app_name=named.app_name,
+        named=named.patients == "named",
+        ae_title=settings.ae_title,
+        site=settings.institution_name,
+    )
+    forwarder = forward.Forwarder(sessions, settings.home, collector, clock=lambda: datetime.now(UTC))
+    return Clockwork([forwarder.run], every=forward.EVERY)
+
+
+def _opened(keeper: Keeper, sessions: Sessions, site: Site) -> dict[str, Any]:
+    """What the first runner says of the network in force.
+
+    A network that does not open keeps the worker from starting. A file that is another one than was activated
+    does not: results that are there go out, and analyses wait.
+    """
+    in_force = InForce(sessions, site, hard_cap=timedelta(0))
+    with reading(sessions) as session:
+        tools = in_force.tools(session)
+    return keeper.open(tools) if in_force.usable() else {"code": NotAsActivated.code}
 
 
 def _notifying(settings: Settings, sessions: Sessions) -> list[Callable[[], None]]:
@@ -94,6 +149,7 @@ def _notifying(settings: Settings, sessions: Sessions) -> list[Callable[[], None
         home=settings.home,
         least_bytes=settings.spool_min_free_mb * 1_000_000,
         peers=tuple(peer.name for peer in settings.peer),
+        reports_audit=settings.audit_syslog is not None,
     )
     notifier = notify.Notifier(
         sessions,
@@ -134,6 +190,11 @@ def make_work(settings: Settings, sessions: Sessions, perform: Perform) -> Work:
             probe_max=timedelta(seconds=settings.circuit_probe_max_seconds),
         ),
     )
+    in_force = InForce(
+        sessions,
+        Site.of(**settings.activation_site, env=bare_environment()),
+        hard_cap=timedelta(seconds=settings.hard_cap_seconds),
+    )
     return Work(
         sessions=sessions,
         perform=perform,
@@ -146,6 +207,7 @@ def make_work(settings: Settings, sessions: Sessions, perform: Perform) -> Work:
             ),
             owner=owner(),
             clock=lambda: datetime.now(UTC),
+            in_force=in_force,
         ),
         sweeper=sweep.Sweeper(
             sessions,
@@ -154,8 +216,8 @@ def make_work(settings: Settings, sessions: Sessions, perform: Perform) -> Work:
                 closing=Closing(
                     quiet=timedelta(seconds=settings.quiet_seconds),
                     hard_cap=timedelta(seconds=settings.hard_cap_seconds),
-                    choosing=choosing_from(settings),
                 ),
+                choosing_now=in_force.choosing,
                 lease_seconds=settings.lease_seconds,
                 max_attempts=settings.max_attempts,
                 delivery_attempts=settings.delivery_attempts,

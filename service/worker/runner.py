@@ -11,15 +11,15 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from service import logs
 from service.pipeline.analyse import Workshop
 from service.pipeline.attempt import attempt
-from service.pipeline.job import Job, trouble
+from service.pipeline.job import Job, JobTools, trouble
 from service.pipeline.recipe import WorkshopRecipe
+from service.pipeline.toolbox import Toolbox
 from service.worker.messages import Message, Talk
 
 log = logging.getLogger(__name__)
@@ -36,32 +36,35 @@ def main() -> None:
     talk = Talk(socket.socket(fileno=int(sys.argv[1])))
     first = talk.wait(seconds=None) or {}
     logs.setup(style=first["log_format"], level=first["log_level"])
-    serve(talk, WorkshopRecipe.from_dict(first["recipe"]))
+    tools = first.get("tools")
+    serve(talk, Toolbox(WorkshopRecipe.from_dict(first["recipe"])), tools and JobTools.from_dict(tools))
 
 
-def serve(talk: Talk, open_workshop: Callable[[], Workshop]) -> None:
+def serve(talk: Talk, toolbox: Toolbox, tools: JobTools | None) -> None:
     """Open the network, say so, and answer jobs with outcomes until the other end is gone."""
     try:
-        workshop = open_workshop()
+        # No name here keeps hold of the workshop: its network goes when another one is in force.
+        ready = _detail(toolbox.open(tools))
     except Exception as error:
         log.exception("runner_not_ready")
         talk.send(_error(error))
         return
-    talk.send({"ready": _detail(workshop)})
+    talk.send({"ready": ready})
     while True:
         try:
             job = talk.wait(seconds=None)
         except EOFError:
             return
         if job is not None:
-            talk.send({**answer(job, workshop), "ticket": job.get("ticket")})
+            talk.send({**answer(job, toolbox), "ticket": job.get("ticket")})
 
 
-def answer(message: Message, workshop: Workshop) -> Message:
+def answer(message: Message, toolbox: Toolbox) -> Message:
     """What came of one job; whatever it raised is told by its reason."""
     job = Job.from_dict(message["job"])
     try:
-        return {"outcome": attempt(job, workshop).as_dict()}
+        workshop = toolbox.open(job.tools)
+        return {"outcome": attempt(job, workshop).as_dict(), "ready": _detail(workshop)}
     except Exception as error:
         log.exception("job_failed", extra={"analysis_id": job.analysis_id})
         return _error(error)

@@ -13,7 +13,7 @@ from service.db import commitments_in, deliveries, queries
 from service.db.session import Sessions, reading
 from service.dicom.scu import Address
 from service.errors import ServiceError
-from service.pipeline import audit, commit, confirm, deliver, retention, run
+from service.pipeline import audit, commit, confirm, deliver, replay_orders, retention, run, traces
 from service.pipeline.deliver import Destination
 from service.pipeline.job import Perform
 from service.pipeline.run import Bench
@@ -24,6 +24,7 @@ from service.worker.celery_app import (
     CONFIRM,
     DELIVER,
     PURGE,
+    REPLAY,
     RING_EXPIRES_SECONDS,
     SEAL,
     SWEEP,
@@ -118,22 +119,42 @@ def sweep(work: Work, bell: Doorbell) -> None:
     bell.remind(DELIVER, due.delivery_ids)
     bell.remind(CONFIRM, due.confirm_ids)
     bell.remind(COMMIT, due.commit_ids)
+    bell.remind(REPLAY, due.replay_ids)
 
 
 def analyse(work: Work, bell: Doorbell, analysis_id: int) -> None:
-    """Do one analysis if a place is free; what came of it is delivered at once."""
+    """Do one analysis if a place is free; what came of it is delivered at once.
+
+    While a file of what is in force is another one than was activated, all of them wait.
+    """
+    if work.bench.in_force is not None and not work.bench.in_force.usable():
+        return
     if not work.free_slots.acquire(blocking=False):
         return
+    began = traces.now()
     try:
         published = run.run(work.sessions, analysis_id, work.perform, work.bench)
     finally:
         work.free_slots.release()
+    traces.attempted(work.sessions, analysis_id, began, published=published is not None)
     if published is not None:
         _ring_for_peers(work, bell, published.delivery_ids)
     with reading(work.sessions) as session:
         waiting = queries.ready_analyses(session, now=datetime.now(UTC), limit=work.slots)
     for next_id in waiting:
         bell.ring(ANALYSE, next_id)
+
+
+def replay(work: Work, order_id: int) -> None:
+    """Make one ordered replay if a place is free, and what is in force is as it was activated."""
+    if work.bench.in_force is not None and not work.bench.in_force.usable():
+        return
+    if not work.free_slots.acquire(blocking=False):
+        return
+    try:
+        replay_orders.run(work.sessions, order_id, work.perform, work.bench)
+    finally:
+        work.free_slots.release()
 
 
 def _ring_for_peers(work: Work, bell: Doorbell, delivery_ids: tuple[int, ...]) -> None:
@@ -159,6 +180,7 @@ def deliver_result(work: Work, bell: Doorbell, delivery_id: int) -> None:
         return
     if not work.lanes[peer].acquire(blocking=False):
         return
+    began = traces.now()
     try:
         report = deliver.run(
             work.sessions,
@@ -172,6 +194,9 @@ def deliver_result(work: Work, bell: Doorbell, delivery_id: int) -> None:
         work.lanes[peer].release()
     if report is None:
         return
+    counts = {"sent": report.sent, "retried": report.retried, "dead": report.dead}
+    ok = not (report.retried or report.dead)
+    traces.told(work.sessions, analysis_id, "delivery", began, ok=ok, peer=peer, **counts)
     if report.sent and destination.confirm != "none":
         bell.ring(CONFIRM, delivery_id)
     with reading(work.sessions) as session:
@@ -192,8 +217,9 @@ def confirm_result(work: Work, delivery_id: int) -> None:
     destination = work.destinations.get(peer)
     if destination is None or not work.asking[peer].acquire(blocking=False):
         return
+    began = traces.now()
     try:
-        confirm.run(
+        asked = confirm.run(
             work.sessions,
             analysis_id,
             destination,
@@ -203,6 +229,10 @@ def confirm_result(work: Work, delivery_id: int) -> None:
         )
     finally:
         work.asking[peer].release()
+    if asked:
+        by = destination.confirm
+        name = "confirmation asked" if by == "commitment" else "confirmation"
+        traces.told(work.sessions, analysis_id, name, began, peer=peer, by=by)
 
 
 def answer_sender(work: Work, bell: Doorbell, request_id: int) -> None:
@@ -236,9 +266,16 @@ def purge(work: Work) -> None:
         commit.forget(work.sessions, now=now)
 
 
+def _register_replays(app: Celery, work: Work) -> None:
+    @app.task(name=REPLAY, ignore_result=True)
+    def replay_now(order_id: int) -> None:
+        replay(work, order_id)
+
+
 def register(app: Celery, work: Work) -> Doorbell:
     """Give the application its tasks."""
     bell = Doorbell(app)
+    _register_replays(app, work)
 
     @app.task(name=SWEEP, ignore_result=True)
     def sweep_now() -> None:

@@ -2,14 +2,21 @@
 
 import json
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from service.dicom.archive import Archive
+import pytest
+
 from service.dicom.synthesis import write_phantom
+from tests.make.audit_messages import faults
+from tests.make.certificates import authority
 from tests.make.listeners import hook_server, mail_server
-from tests.make.running import free_port, running_service, wait_for
+from tests.make.peers import fake_peer
+from tests.make.running import running_service, wait_for
 from tests.make.servers import find_program, start_postgres, start_redis
+from tests.make.spans import SpanReceiver, span_receiver
+from tests.make.syslog import SENDER, start_rsyslog
 from tests.make.tools import storescu
 
 #: With -D the watched program stays our child, so that it is ended as any other.
@@ -56,45 +63,126 @@ def _told(mail, hook, secret):
     ]
 
 
-def test_nothing_is_connected_to_but_database_broker_peer_and_those_who_are_told(tmp_path):
-    log, port = tmp_path / "calls", free_port()
+def _collector(rsyslog, trust):
+    """Where the audit record is sent."""
+    ours = trust.issue("/CN=myoscreen", names=f"DNS:{SENDER}")
+    files = {"ca": trust.ca, "cert": ours.certificate, "key": ours.key}
+    # An address, because a name would be asked for.
+    return {"host": "127.0.0.1", "port": rsyslog.port, **{name: str(path) for name, path in files.items()}}
+
+
+def _reported(rsyslog):
+    """Actions of the audit messages that came."""
+    lines = rsyslog.lines()
+    own = re.compile(r'<EventTypeCode csd-code="([a-z_]+)" codeSystemName="99MYOSCREEN"')
+    return {found for line in lines for found in own.findall(line)}
+
+
+@dataclass
+class Run:
+    """What one series through the whole service left with everybody whom the settings name."""
+
+    log: Path
+    configured: set[tuple[str, int]]
+    #: DICOM audit messages.
+    messages: list[str]
+    traces: SpanReceiver
+
+
+HAPPENED = {"door_started", "series_received", "analysis_finished", "delivery_begun", "delivery_sent"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """One series through three doors with everything configured that may be connected to."""
+    folder = tmp_path_factory.mktemp("run")
+    log, secret, trust = folder / "calls", folder / "secret", authority(folder / "ca")
     watcher = (find_program("strace"), *WATCH, "-o", str(log), "--output-append-mode")
-    archive = Archive(tmp_path / "archive", ae_title="ARCHIVE").start(port)
-    outputs = ["SEG", "SR", "SC", "PDF"]
-    peer = {"name": "archive", "ae_title": "ARCHIVE", "host": "127.0.0.1", "port": port, "outputs": outputs}
-    secret = tmp_path / "secret"
     secret.write_text("s3cret")
-    try:
-        with (
-            mail_server() as mail,
-            hook_server() as hook,
-            start_postgres() as postgres,
-            start_redis(tmp_path / "redis") as (redis, broker),
-            running_service(
-                tmp_path / "home",
-                peers=(peer, {"name": "sender", "ae_title": "SENDER", "host": "127.0.0.1"}),
-                doors=("receive", "work", "web"),
-                watcher=watcher,
-                database_url=postgres.new_database(),
-                broker_url=broker,
-                notify=json.dumps(_told(mail, hook, secret)),
-            ) as service,
-        ):
-            storescu(service.dicom_port, write_phantom(tmp_path / "in", slices=5))
+    peer = fake_peer()
+    with (
+        peer.listening(),
+        start_rsyslog(folder / "rsyslog", trust) as rsyslog,
+        span_receiver() as traces,
+        mail_server() as mail,
+        hook_server() as hook,
+        start_postgres() as postgres,
+        start_redis(folder / "redis") as (redis, broker),
+    ):
+        with running_service(
+            folder / "home",
+            peers=(
+                peer.settings(confirm="commitment"),
+                {"name": "sender", "ae_title": "SENDER", "host": "127.0.0.1"},
+            ),
+            doors=("receive", "work", "web"),
+            watcher=watcher,
+            database_url=postgres.new_database(),
+            broker_url=broker,
+            notify=json.dumps(_told(mail, hook, secret)),
+            audit=json.dumps({"syslog": _collector(rsyslog, trust)}),
+            tracing=json.dumps({"endpoint": traces.endpoint}),
+        ) as service:
+            peer.reports_to = service.dicom_port
+            storescu(service.dicom_port, write_phantom(folder / "in", slices=5))
             service.await_states("measured")
 
-            def sent():
+            def confirmed():
                 items = service.get("/api/v1/deliveries")["items"]
-                return [item["state"] for item in items] == ["sent"] * 4
+                return [item["state"] for item in items] == ["confirmed"] * 4
 
-            wait_for("delivery", sent)
+            wait_for("delivery", confirmed)
             service.get("/api/v1/status")
             wait_for("the daily reports", lambda: mail.mails and hook.requests)
-    finally:
-        archive.stop()
-    ports = (postgres.port, redis.port, port, mail.port, hook.port)
-    configured = {("127.0.0.1", number) for number in ports}
-    assert destinations(log) == configured
+            wait_for("the audit record", lambda: _reported(rsyslog) >= HAPPENED)
+        # When the doors end they send the rest.
+        ports = (postgres, redis, peer, mail, hook, rsyslog, traces)
+        yield Run(
+            log=log,
+            configured={("127.0.0.1", each.port) for each in ports},
+            messages=[line.partition("\ufeff")[2] for line in rsyslog.lines()],
+            traces=traces,
+        )
+
+
+def test_nothing_is_connected_to_but_what_the_settings_name(run):
+    assert destinations(run.log) == run.configured
+
+
+def test_the_audit_record_arrives_as_dicom_messages_that_name_no_patient(run, tmp_path):
+    assert faults(tmp_path, run.messages) == ""
+    assert "PHANTOM" not in "".join(run.messages).upper()
+
+
+def test_one_trace_follows_a_series_through_all_doors(run):
+    receiver, worker = "myoscreen-receiver", "myoscreen-worker"
+    spans = run.traces.spans
+    steps = {span.name for span in spans if span.name.startswith("step ")}
+    assert run.traces.tree() == sorted(
+        [
+            ("series", worker, ""),
+            ("association", receiver, "series"),
+            ("close", worker, "series"),
+            ("analysis", worker, "series"),
+            ("choose", worker, "analysis"),
+            ("wait", worker, "analysis"),
+            ("attempt", worker, "analysis"),
+            *((name, worker, "attempt") for name in steps),
+            ("delivery", worker, "analysis"),
+            ("confirmation asked", worker, "analysis"),
+            ("confirmation", receiver, "analysis"),
+        ]
+    )
+    assert {"step network", "step objects"} <= steps
+    assert len({span.trace for span in spans}) == 1
+    assert all(span.ok and span.start <= span.end for span in spans)
+    found = {span.name: span for span in spans}
+    order = ("series", "close", "attempt", "delivery", "confirmation asked", "confirmation")
+    assert [found[name].start for name in order] == sorted(found[name].start for name in order)
+    assert found["association"].attributes["images"] == 5
+    assert found["delivery"].attributes["peer"] == "pacs"
+    assert "PHANTOM" not in repr(spans).upper()
+    assert "1980" not in repr([span.attributes for span in spans])
 
 
 def test_the_watch_sees_what_it_should(tmp_path):

@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, select
 
 from service.core.status import AnalysisState, CompletionReason, DeliveryState, OutputKind, SeriesState
-from service.db import deliveries, ledger, queries, session, versions
+from service.db import deliveries, ledger, queries, retention, session, versions
 from service.db.leases import Lease
 from service.db.ledger import Recorded
 from service.db.session import reading, require_current, upgrade
@@ -67,6 +67,16 @@ def test_a_database_without_tables_is_refused_until_it_is_upgraded(empty_databas
 def test_going_back_leaves_no_table_of_ours(sessions, database_url):
     command.downgrade(session.alembic_config(database_url), "base")
     assert set(inspect(sessions.kw["bind"]).get_table_names()) <= {"alembic_version"}
+
+
+def test_a_number_is_never_given_again(sessions):
+    """The audit record names studies and analyses by their numbers, and outlives them."""
+    former = ready_analysis(sessions)
+    with sessions.begin() as db:
+        study_id = db.scalars(select(Study.id)).one()
+        retention.delete_study(db, study_id, now=NOW)
+    assert ready_analysis(sessions) > former
+    assert [study.id > study_id for study in all_of(sessions, Study)] == [True]
 
 
 # Received images

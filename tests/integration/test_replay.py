@@ -2,8 +2,10 @@
 
 import copy
 import hashlib
+import json
 import shutil
 import zipfile
+from datetime import timedelta
 
 import pydicom
 import pytest
@@ -12,10 +14,12 @@ from typer.testing import CliRunner
 
 from service.cli import build_app
 from service.cli.workshops import recipe_from
-from service.db import orders
-from service.db.session import make_sessions
-from service.db.tables import Analysis, AuditEntry, Delivery, Instance, Output
-from service.errors import InvalidRequest
+from service.db import orders, replays
+from service.db.session import make_sessions, reading
+from service.db.tables import Analysis, AuditEntry, Delivery, Instance, Output, Series
+from service.errors import InvalidRequest, RunnerLost, ServiceError, WorkerEnds
+from service.pipeline import attempt, replay_orders, run
+from service.pipeline.job import Job, Outcome
 from service.pipeline.keepsake import KEPT_NAME
 from service.pipeline.replay import replay
 from service.settings import load
@@ -219,3 +223,156 @@ def test_the_command_rescore_goes_on_behind_one_that_cannot_be_read(world, comma
 
 def test_the_command_rescore_wants_something_named(command):
     assert command("rescore").exception.reason.code == "nothing_named"
+
+
+def ordered(world, made=None, *, perform=None, attempts=3):
+    """Have the worker make the replay that is due; ``made`` is its workshop."""
+
+    def in_this_process(job, _wanted):
+        job = Job.from_dict(json.loads(json.dumps(job.as_dict())))
+        outcome = attempt.attempt(job, made)
+        return Outcome.from_dict(json.loads(json.dumps(outcome.as_dict())), out=job.out)
+
+    bench = run.Bench(
+        home=world.home,
+        spool=world.spool,
+        destinations=[],
+        terms=run.Terms(max_attempts=attempts, retry_after=timedelta(seconds=5), beat_seconds=60),
+        owner="worker",
+        clock=lambda: world.now,
+    )
+    with reading(world.sessions) as db:
+        due = replays.due(db, now=world.now)
+    return [replay_orders.run(world.sessions, each, perform or in_this_process, bench) for each in due]
+
+
+def order(world):
+    with world.sessions.begin() as db:
+        return replays.order(db, FIRST, actor="otto", now=world.now)
+
+
+def latest(world):
+    with reading(world.sessions) as db:
+        return replays.latest(db, FIRST)
+
+
+def test_an_ordered_replay_tells_its_outcome_and_leaves_nothing_behind(world):
+    before = [len(world.all_of(table)) for table in (Analysis, Output, Delivery)]
+    order(world)
+    assert ordered(world, again.workshop(slices_mb=64)) == [True]
+    (event,) = world.events("replayed")
+    assert (event.detail["identical"], event.detail["voxels"]) == (True, 0)
+    assert (latest(world).open, latest(world).code) == (False, None)
+    assert [len(world.all_of(table)) for table in (Analysis, Output, Delivery)] == before
+    assert [path.name for path in (world.home / "results" / str(FIRST)).iterdir()] == ["attempt-1"]
+    with world.sessions() as db:
+        (line,) = db.scalars(select(AuditEntry).where(AuditEntry.action == "analysis_replayed"))
+    assert (line.actor, line.outcome) == ("otto", "ok")
+    assert ordered(world) == [], "it is made once"
+
+
+def test_an_ordered_replay_that_cannot_be_made_says_why_at_once(world):
+    order(world)
+    flip_a_voxel(world, stored=False)
+    assert ordered(world, perform=None) == [True]
+    assert (latest(world).open, latest(world).code) == (False, "output_changed")
+    assert world.events("replayed") == []
+
+
+def test_a_replay_whose_process_dies_is_tried_again_and_then_given_up(world):
+    def dies(_job, _wanted):
+        raise RunnerLost("The process ended.", reason="runner_crashed")
+
+    order(world)
+    for _ in range(2):
+        assert ordered(world, perform=dies) == [False]
+        assert ordered(world, perform=dies) == [], "it waits before the next try"
+        world.now += timedelta(minutes=1)
+    assert ordered(world, perform=dies) == [True]
+    assert (latest(world).open, latest(world).code) == (False, "runner_crashed")
+
+
+def test_a_worker_that_lost_a_replay_takes_nothing_from_the_one_that_has_it(world):
+    def paused(job, _wanted):
+        job.out.mkdir()
+        world.now += timedelta(hours=1)
+        assert ordered(world, perform=takes_over) == [True]
+        raise RunnerLost("The process ended.", reason="runner_crashed")
+
+    def takes_over(job, _wanted):
+        assert not [path for path in job.out.parent.iterdir() if path.name.startswith("replay-")]
+        others.append(job.out)
+        return attempt.attempt(job, again.workshop())
+
+    others = []
+    order(world)
+    assert ordered(world, perform=paused) == [False]
+    assert (latest(world).open, latest(world).code) == (False, None)
+    assert others[0].name.endswith("-2")
+
+
+def test_the_folder_of_a_replay_is_gone_before_another_may_begin_it(world, monkeypatch):
+    def ends(job, _wanted):
+        job.out.mkdir()
+        raise WorkerEnds("The worker ends.")
+
+    def given_back(*_args, **_kwargs):
+        seen.extend(path.name for path in (world.home / "results" / str(FIRST)).iterdir())
+
+    seen = []
+    order(world)
+    monkeypatch.setattr(replays, "give_back", given_back)
+    assert ordered(world, perform=ends) == [False]
+    assert seen == ["attempt-1"]
+
+
+def test_images_that_go_while_a_replay_runs_are_told_as_gone(world):
+    def purged_meanwhile(job, _wanted):
+        with world.sessions.begin() as db:
+            for series in db.scalars(select(Series)):
+                series.pixels_purged_at = world.now
+        raise InvalidRequest("Images came after.", reason="other_images")
+
+    order(world)
+    assert ordered(world, perform=purged_meanwhile) == [True]
+    assert latest(world).code == "pixels_purged"
+
+
+def test_a_worker_that_is_ended_gives_the_replay_back_uncounted(world):
+    def ends(_job, _wanted):
+        raise WorkerEnds("The worker ends.")
+
+    order(world)
+    for _ in range(5):
+        assert ordered(world, perform=ends) == [False]
+    assert latest(world).open
+
+
+def test_a_replay_waits_uncounted_while_a_file_is_not_the_one_that_was_activated(world):
+    def finds_another(_job, _wanted):
+        raise ServiceError("Policy default is not the one.", reason="activated_file_changed")
+
+    order(world)
+    for _ in range(5):
+        assert ordered(world, perform=finds_another) == [False]
+        assert ordered(world, perform=finds_another) == [], "it waits before the next try"
+        world.now += timedelta(seconds=5)
+    assert latest(world).open
+
+
+def test_a_replay_that_somebody_works_on_is_nobody_elses(world):
+    order(world)
+    with world.sessions.begin() as db:
+        until = world.now + timedelta(minutes=1)
+        begun = replays.claim(db, 1, now=world.now, until=until)
+        assert replays.claim(db, 1, now=world.now, until=until) is None
+        assert replays.due(db, now=world.now) == []
+        later = replays.claim(db, 1, now=until, until=until + timedelta(minutes=1))
+        assert (begun.attempt, later.attempt) == (1, 2)
+        assert not replays.finish(db, begun, reason=None, now=until)
+        assert not replays.beat(db, begun, until=until)
+        assert replays.finish(db, later, reason=None, now=until)
+    order(world)
+    with pytest.raises(InvalidRequest) as told:
+        order(world)
+    assert told.value.reason.code == "replay_waiting"

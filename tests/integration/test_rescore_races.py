@@ -15,7 +15,7 @@ from service.core.status import DeliveryState
 from service.db import orders
 from service.db.retention import Kept, mark_results, still_old
 from service.db.session import Sessions, make_sessions, reading
-from service.db.tables import Analysis, Delivery, Event, Output
+from service.db.tables import Analysis, Delivery, Event, Output, Series
 from service.db.withdrawals import withdraw
 from service.dicom.spool import Spool
 from service.errors import InvalidRequest
@@ -23,6 +23,7 @@ from service.pipeline import retention, run
 from service.pipeline.job import Outcome
 from service.pipeline.keepsake import KEPT_NAME
 from service.pipeline.rescoring import order_rescore
+from service.pipeline.slicefiles import DRAWING_NAME, IMAGES_NAME
 from tests.make import ledger
 from tests.make.databases import bring_up
 from tests.make.running import wait_for
@@ -109,6 +110,22 @@ def code_of(call, *arguments):
     with pytest.raises(InvalidRequest) as told:
         call(*arguments)
     return told.value.reason.code
+
+
+def test_pictures_that_were_carried_before_the_images_went_do_not_outlive_them(site):
+    """Said to be gone, ordered, carried, taken away, published: in this order."""
+    ordered = site.order()
+    out = site.home / "results" / str(ordered) / "attempt-1"
+
+    def meanwhile():
+        for name in (IMAGES_NAME, DRAWING_NAME):
+            (out / name).write_bytes(b"carried")
+        with site.sessions.begin() as session:
+            session.execute(update(Series).values(pixels_purged_at=site.now))
+
+    assert site.run(ordered, meanwhile).state == "measured"
+    assert not (out / IMAGES_NAME).exists()
+    assert (out / DRAWING_NAME).exists()
 
 
 def test_a_version_that_waits_is_dropped_with_its_reason_when_the_result_is_withdrawn(site):

@@ -110,7 +110,24 @@ def test_each_kind_goes_in_its_own_time_and_the_audit_stays(sessions, home, imag
         }
         said = db.scalars(select(AuditEntry.action).order_by(AuditEntry.id)).all()
     assert tables - {"peer_circuits"} == {"audit"}
-    assert said == ["pixels_purged", "results_purged", "rows_purged"]
+    assert said == ["series_received", "pixels_purged", "results_purged", "rows_purged"]
+
+
+def test_what_a_dead_attempt_or_replay_left_goes_too(sessions, home, images, finished):
+    """No row names these files: their pictures go with the images, the rest before the rows."""
+    left = home / "results" / str(finished)
+    for name in ("attempt-7", "replay-1-1"):
+        (left / name).mkdir()
+        for kind in ("slices.zip", "report.pdf"):
+            (left / name / kind).write_bytes(b"half done")
+    purge(sessions, home)
+    assert (
+        sorted(path.name for path in left.glob("*/*") if path.read_bytes() == b"half done")
+        == ["report.pdf"] * 2
+    )
+    purge(sessions, home, OLD + timedelta(days=30))
+    assert purge(sessions, home, OLD + timedelta(days=60))[Kept.ROWS] == 1
+    assert not left.exists()
 
 
 def test_without_times_everything_is_kept(sessions, home, images, finished):
@@ -153,7 +170,7 @@ def test_a_hold_keeps_everything_until_it_is_released(sessions, home, images, fi
     assert purge(sessions, home)[Kept.PIXELS] == 1
     with reading(sessions) as db:
         actions = db.scalars(select(AuditEntry.action).order_by(AuditEntry.id)).all()
-    assert actions == ["hold_set", "hold_released", "pixels_purged"]
+    assert actions == ["series_received", "hold_set", "hold_released", "pixels_purged"]
 
 
 def test_a_hold_says_why_and_is_released_once(sessions, finished):

@@ -94,7 +94,7 @@ def test_a_result_is_published_with_its_objects_and_deliveries(world, ready):
     assert set(analysis.timings) == {"scan", "network"}
     (output,) = world.all_of(Output)
     assert (world.home / output.path).stat().st_mode & 0o777 == 0o600
-    assert [row.action for row in world.all_of(AuditEntry)] == ["analysis_finished"]
+    assert [row.action for row in world.all_of(AuditEntry)] == ["series_received", "analysis_finished"]
 
 
 def test_an_analysis_is_done_once(world, ready):

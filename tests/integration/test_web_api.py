@@ -17,7 +17,16 @@ from service.web.auth import Needs
 from tests.make import ledger
 
 PATIENT = (ledger.PATIENT_NAME, ledger.PATIENT_ID, ledger.BIRTH_DATE, ledger.ACCESSION, "Muster", "Erika")
-PUBLIC = {"/healthz", "/readyz", "/metrics", "/login", "/favicon.ico"}
+PUBLIC = {
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/login",
+    "/login/oidc",
+    "/login/oidc/callback",
+    "/language",
+    "/favicon.ico",
+}
 
 
 def routes(router, prefix=""):
@@ -343,7 +352,7 @@ def test_the_status_tells_what_monitoring_needs_and_names_nobody(world):
         "worker": True,
     }
     assert status["counters"]["own_results_dropped"] == 12
-    assert status["last_failure"]["code"] == "runner_died"
+    assert status["last_failure"]["code"] == "runner_crashed"
     assert status["peers"][0]["deliveries"]["dead"] == 1
     rejected = {caller["address"]: caller for caller in status["rejected_callers"]}
     assert tomllib.loads(rejected["10.0.8.15"]["peer_block"])["peer"][0]["tls_subject"] == "CN=mr2"
@@ -408,7 +417,12 @@ def test_openapi_describes_every_route_of_the_contract(world):
         "/readyz",
         "/metrics",
         "/api/v1/status",
+        "/api/v1/activations",
+        "/api/v1/activations/{activation_id}/confirm",
+        "/api/v1/activations/{activation_id}/refuse",
+        "/api/v1/activations/{activation_id}/roll-back",
         "/api/v1/funnel",
+        "/api/v1/population",
         "/api/v1/funnel/studies",
         "/api/v1/analyses",
         "/api/v1/analyses/{analysis_id}",
@@ -420,6 +434,10 @@ def test_openapi_describes_every_route_of_the_contract(world):
         "/api/v1/analyses/{analysis_id}/reissue",
         "/api/v1/analyses/{analysis_id}/rerun",
         "/api/v1/analyses/{analysis_id}/rescore",
+        "/api/v1/analyses/{analysis_id}/replay",
+        "/api/v1/analyses/{analysis_id}/slices",
+        "/api/v1/analyses/{analysis_id}/slices/{place}",
+        "/api/v1/analyses/{analysis_id}/drawings/{place}",
         "/api/v1/analyses/{analysis_id}/withdraw",
         "/api/v1/analyses/{analysis_id}/reviews",
         "/api/v1/analyses/{analysis_id}/flags",
@@ -437,6 +455,7 @@ def test_openapi_describes_every_route_of_the_contract(world):
         "/api/v1/peers/{name}/retry",
         "/api/v1/peers/{name}/give-up",
         "/api/v1/audit",
+        "/api/v1/openings",
         "/dicomweb/studies",
         "/dicomweb/studies/{study_uid}",
     } == set(paths)

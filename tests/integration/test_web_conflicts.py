@@ -47,7 +47,8 @@ def test_an_operator_reissues_images_that_came_again_under_another_identity(worl
     assert "Came again" not in browser.get(page).text
     set_aside(world, images, "identity", patient_id="MERGED", patient_name="Right^Person")
     shown = browser.get(page).text
-    assert f"Of the {len(images)} images of this analysis {len(images)} came again" in shown
+    assert f"{len(images)} images of this analysis came again under another identity" in shown
+    assert f"In all it has {len(images)} images." in shown
     assert "Right, Person" not in shown
     done = browser.post(f"{page}/reissue", data={"csrf_token": form_token(shown)})
     assert (done.status_code, done.headers["location"]) == (303, f"{page}?notice=identity_reissued")
@@ -86,5 +87,5 @@ def test_a_conflict_is_shown_with_its_sender_and_cannot_be_reissued(world):
     images = images_of(world, world.ids.flagged)
     set_aside(world, images[:1], "conflict")
     shown = world.browser("otto").get(f"/analyses/{world.ids.flagged}").text
-    assert "1 image came again with other pixels or in another place, from SCANNER2." in shown
+    assert "1 image came again with other pixels or in another place. Sent by SCANNER2." in shown
     assert "Reissue under" not in shown

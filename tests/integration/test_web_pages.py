@@ -232,7 +232,7 @@ def test_the_analysis_page_shows_patient_measures_and_why_something_is_withheld(
         "1.90",
         "1.50 to 2.30",
         "demonstration",
-        "PatientSize is not given.",
+        "PatientSize (height) is missing.",
         "IMAT above reference: raised",
         "does not mean no risk",
         "Stored by pacs",
@@ -241,7 +241,7 @@ def test_the_analysis_page_shows_patient_measures_and_why_something_is_withheld(
     assert "Run again" not in shown
     withheld = browser.get(f"/analyses/{world.ids.not_assessable}").text
     assert "Withheld" in withheld
-    assert "outside the plausible range" in withheld
+    assert "Mean area left 1.2" in withheld
     assert world.actions()[-1] == ("vera", "analysis_viewed", "ok")
 
 
@@ -307,7 +307,7 @@ def test_the_status_page_tells_whom_to_let_in_and_who_is_silent(world):
         "tls_subject = &#34;CN=mr2&#34;",
         "no title",
         "has expired, or is not valid yet",
-        "TLS: tls files unusable",
+        "TLS: certificate or key cannot be used",
     ):
         assert text in shown
     assert "C-ECHO</button>" not in shown

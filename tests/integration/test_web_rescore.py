@@ -70,7 +70,7 @@ def test_the_page_asks_for_the_token_and_the_permission(kept):
 
 def test_a_program_orders_new_scores_once_on_either_database(database_url, tmp_path):
     home = tmp_path / "home"
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     kept = keep(make_world(home, url=database_url))
     program = kept.program("operator")
     path = f"/api/v1{path_of(kept)}"

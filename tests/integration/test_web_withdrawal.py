@@ -4,7 +4,7 @@ from service.core.status import WITHDRAWAL_REASONS, OutputKind
 from service.db import deliveries
 from service.db.deliveries import OutputFacts
 from service.dicom import codes
-from service.web import words
+from service.web import word_tables
 from tests.make.web import form_token
 
 
@@ -107,4 +107,4 @@ def test_the_report_of_the_withdrawal_is_not_the_report_of_the_result(world):
 
 
 def test_every_reason_has_its_words_and_its_code():
-    assert set(words.WITHDRAWALS) == set(WITHDRAWAL_REASONS) == set(codes.WITHDRAWAL_REASON_OF)
+    assert set(word_tables.WITHDRAWALS) == set(WITHDRAWAL_REASONS) == set(codes.WITHDRAWAL_REASON_OF)

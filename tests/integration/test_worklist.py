@@ -17,10 +17,12 @@ def site(sessions, tmp_path):
     """A week in a hospital, with one raised flag, on either database."""
     ids = ledger.fill(sessions, tmp_path)
     with sessions.begin() as db:
-        for name, disabled in (("rita", False), ("gone", True)):
-            db.add(
-                User(name=name, password_hash="x", role="reviewer", disabled=disabled, created_at=ledger.NOW)
-            )
+        for name, role, disabled in (
+            ("rita", "reviewer", False),
+            ("gone", "reviewer", True),
+            ("audrey", "auditor", False),
+        ):
+            db.add(User(name=name, password_hash="x", role=role, disabled=disabled, created_at=ledger.NOW))
     return sessions, ids
 
 
@@ -81,6 +83,8 @@ def test_each_step_leads_where_it_says_and_a_comment_nowhere(site):
         ("comment", {}, "comment_needed"),
         ("hand_over", {"to_user": "nobody"}, "unknown_user"),
         ("hand_over", {"to_user": "gone"}, "unknown_user"),
+        # Who sees no results cannot take them over.
+        ("hand_over", {"to_user": "audrey"}, "unknown_user"),
     ],
 )
 def test_a_step_that_lacks_something_is_refused_by_name(site, what, more, code):

@@ -23,6 +23,7 @@ from service.pipeline.close import Closing
 from service.pipeline.job import Job, Outcome
 from service.pipeline.rescoring import order_rescore
 from service.settings import load
+from tests.make import network
 from tests.make.peers import fake_peer
 from tests.make.received import NOW, take_in
 
@@ -40,7 +41,8 @@ WANTED = (OutputKind.SEG, OutputKind.SR, OutputKind.SC, OutputKind.PDF)
 
 def workshop(**changes: Any) -> Workshop:
     """The shipped network, as the service has it."""
-    return replace(recipe_from(load(), for_peers=True)(), **changes)
+    made = recipe_from(load(), for_peers=True)()
+    return replace(made, **{"segmenter": network.workshop().segmenter, **changes})
 
 
 def blind(made: Workshop, **changes: Any) -> Workshop:
@@ -87,7 +89,7 @@ class World:
         (made,) = close.close_series(self.sessions, self.spool, now=self.now, closing=closing)
         return made
 
-    def run(self, analysis_id: int, made: Workshop) -> run.Published | None:
+    def run(self, analysis_id: int, made: Workshop, *, after_review: bool = False) -> run.Published | None:
         """Do one analysis in this process; what it takes and gives is made text on the way."""
 
         def perform(job: Job, _wanted: Callable[[], bool]) -> Outcome:
@@ -98,7 +100,7 @@ class World:
         bench = run.Bench(
             home=self.home,
             spool=self.spool,
-            destinations=[self.peer.destination(outputs=WANTED)],
+            destinations=[replace(self.peer.destination(outputs=WANTED), after_review=after_review)],
             terms=run.Terms(max_attempts=1, retry_after=timedelta(seconds=5), beat_seconds=60),
             owner="worker",
             clock=lambda: self.now,

@@ -27,7 +27,7 @@ from service.core.finding import (
     Output as FindingOutput,
 )
 from service.core.status import AnalysisState, CompletionReason, DeliveryState, OutputKind, SeriesState
-from service.db.session import Session, Sessions
+from service.db.session import Session, Sessions, make_sessions, upgrade
 from service.db.tables import (
     Analysis,
     AnalysisInput,
@@ -72,6 +72,17 @@ class Ids:
     dead_delivery: int
 
 
+def filled(folder: Path, *, now: datetime = NOW) -> tuple[Path, Ids]:
+    """A HOME with a filled database on SQLite that nobody has open, to be copied, and what to look at."""
+    home = folder / "home"
+    url = f"sqlite:///{home / 'myoscreen.db'}"
+    upgrade(url)
+    sessions = make_sessions(url)
+    ids = fill(sessions, home, now=now)
+    sessions.kw["bind"].dispose()
+    return home, ids
+
+
 def fill(sessions: Sessions, home: Path, *, now: datetime = NOW, bulk: int = 0) -> Ids:
     """Fill an empty database and its result folders; ``bulk`` adds so many ordinary analyses before."""
     with sessions.begin() as session:
@@ -101,14 +112,14 @@ def _week(session: Session, home: Path, now: datetime) -> Ids:
     plain = _measured(session, home, "2", now - timedelta(hours=4), imat=0.14, indeterminate=True)
     withheld = _new(session, "3", now - timedelta(hours=3), AnalysisState.NOT_ASSESSABLE)
     withheld.contrast, withheld.region = "t2_tse", "lumbar"
-    _reason(withheld, "implausible_area", "The measured cross-section is outside the plausible range.")
+    _reason(withheld, "plausible_area", "Mean area left 1.2, right 1.3 cm2; expected 2 to 60.")
     _publish(session, home, withheld, kinds=(OutputKind.SR, OutputKind.SC))
     outside = _new(session, "4", now - timedelta(hours=2), AnalysisState.NOT_ELIGIBLE)
     _reason(outside, "wrong_plane", "The stack is sagittal; the network reads axial stacks.")
     failed = _new(session, "5", now - timedelta(hours=1), AnalysisState.FAILED)
     failed.reason_code, failed.reason_text = (
-        "runner_died",
-        "The process that holds the network ended three times.",
+        "runner_crashed",
+        "The runner ended by SIGKILL.",
     )
     failed.attempt = 3
     running = _new(session, "6", now - timedelta(minutes=2), AnalysisState.RUNNING)
@@ -158,7 +169,7 @@ def _surroundings(session: Session, now: datetime) -> None:
             )
         )
     session.add_all(
-        [Counter(name="own_results_dropped", value=12), Counter(name="instances_refused", value=3)]
+        [Counter(name="own_results_dropped", value=12), Counter(name="instances_refused_disk", value=3)]
     )
     times = {"first_at": now, "last_at": now}
     session.add(
@@ -436,7 +447,7 @@ def make_finding(
                 value_ci95=None,
                 unit="mL/m2",
                 state="missing_demographics",
-                reason="PatientSize is not given.",
+                reason="PatientSize (height) is missing.",
                 z=None,
                 z_ci95=None,
                 percentile=None,
@@ -449,14 +460,21 @@ def make_finding(
             Flag(
                 code="imat_high",
                 state=flag,
-                text=f"IMAT share against its reference (z {z:+.2f}, limit +1.00).",
+                text=_flag_text(flag, z),
             ),  # type: ignore[arg-type]
-            Flag(code="lmm_low", state="not_evaluable", text="Not evaluable: PatientSize is not given."),
+            Flag(
+                code="lmm_low", state="not_evaluable", text="Not evaluable: PatientSize (height) is missing."
+            ),
         ),
         quadrant=None,
         quality=(
             QualityCheck(check="both_sides_found", passed=True, detail="Found: left, right."),
-            QualityCheck(check="predicted_dice", passed=True, detail="Predicted 0.93.", predicted_dice=0.93),
+            QualityCheck(
+                check="predicted_dice",
+                passed=True,
+                detail="Predicted Dice 0.93 (95 % interval 0.89 to 0.96); at least 0.80 expected.",
+                predicted_dice=0.93,
+            ),
         ),
         model=ModelSection(
             name="paraspinal",
@@ -470,6 +488,16 @@ def make_finding(
         software="myoscreen 0.1.0",
         outputs=(FindingOutput(kind="SEG", sop_instance_uid="2.25.1", path="seg.dcm"),),
     )
+
+
+def _flag_text(state: str, z: float) -> str:
+    """What the service says of the flag of IMAT."""
+    if state == "raised":
+        what = "The share of intermuscular fat lies above the reference range"
+        return f"{what} (z {z:+.2f}, limit z above +1.00)."
+    if state == "indeterminate":
+        return f"Indeterminate: the interval of z {z:+.2f} spans the limit (z above +1.00)."
+    return f"Not raised (z {z:+.2f}, limit z above +1.00). This is no statement about risk."
 
 
 def picture(*, seed: int, width: int = 320, height: int = 240) -> bytes:

@@ -101,7 +101,7 @@ def run_jobs() -> None:
     """The runner of that worker."""
     attempt.analyse_inputs = analyse
     sys.argv.remove(RUNNER)
-    runner.WorkshopRecipe = SimpleNamespace(from_dict=lambda _recipe: lambda: WORKSHOP)
+    runner.Toolbox = lambda _recipe: SimpleNamespace(open=lambda _tools: WORKSHOP)
     runner.main()
 
 

@@ -26,10 +26,10 @@ def _bytes(part: bytes | Path) -> bytes:
     return part if isinstance(part, bytes) else part.read_bytes()
 
 
-def sender_key(world: World) -> str:
+def sender_key(world: World, *, name: str = "router") -> str:
     """A key that may send."""
     with world.sessions.begin() as session:
-        return people.add_key(session, name="router", role="sender", now=ledger.NOW, actor="test")
+        return people.add_key(session, name=name, role="sender", now=ledger.NOW, actor="test")
 
 
 def reasons(answer: dict) -> dict[str, int]:

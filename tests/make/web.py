@@ -11,6 +11,7 @@ from service.db import people
 from service.db.session import Sessions, make_sessions
 from service.db.tables import Base
 from service.errors import ModelMismatch, PeerUnreachable, ServiceError
+from service.pipeline.smoke import Trial
 from service.settings import Peer, Settings
 from service.web.app import create_app
 from service.web.context import Neighbours
@@ -55,6 +56,7 @@ class World:
             check_broker=lambda _url: self._may_break("broker"),
             check_spool=lambda _settings: self._may_break("spool"),
             read_model=self._model,
+            try_network=lambda _settings, _folder: self._tried(),
         )
         app = create_app(self.settings, self.sessions, clock=lambda: self.now, neighbours=neighbours)
         return TestClient(app, follow_redirects=False, client=(at, 50000))
@@ -100,6 +102,11 @@ class World:
             raise ModelMismatch("The weights do not have the hash of the card.")
         return MODEL
 
+    def _tried(self) -> Trial:
+        if "network" in self.broken:
+            raise ModelMismatch("The trial of the network failed.", reason="network_not_usable")
+        return Trial(provider="CPUExecutionProvider", precision="fp32", found=0.9)
+
     def _echo(self, peer: Peer, settings: Settings) -> None:
         assert peer.port is not None
         self.echoed.append((peer.host, peer.port, peer.ae_title, settings.ae_title))
@@ -133,14 +140,20 @@ def make_world(home: Path, *, url: str | None = None) -> World:
     sessions = make_sessions(url or f"sqlite:///{home / 'myoscreen.db'}")
     Base.metadata.create_all(sessions.kw["bind"])
     ids = ledger.fill(sessions, home)
+    keys = give_keys(sessions)
+    sessions.kw["bind"].dispose()
+    return World(home=home, sessions=sessions, settings=settings, ids=ids, keys=keys)
+
+
+def give_keys(sessions: Sessions) -> dict[str, str]:
+    """One user and one key for each role; the keys by role."""
     keys = {}
     with sessions.begin() as session:
         for name, role in USERS.items():
             people.add_user(session, name=name, role=role, now=ledger.NOW, actor="test")
             people.set_password(session, name=name, password=PASSWORD, now=ledger.NOW, actor="test")
             keys[role] = people.add_key(session, name=role, role=role, now=ledger.NOW, actor="test")
-    sessions.kw["bind"].dispose()
-    return World(home=home, sessions=sessions, settings=settings, ids=ids, keys=keys)
+    return keys
 
 
 def form_token(page: str) -> str:

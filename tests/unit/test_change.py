@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from service.core.change import DETECTABLE, Spread, compare, read_earlier
+from service.core.edited import of_edited
 from tests.make.results import finding
 from tests.unit.test_pictures import a_mask
 
@@ -72,3 +73,10 @@ def test_what_is_not_alike_is_not_compared(other):
 def test_nothing_earlier_is_nothing_to_compare():
     assert compare(found(), None, SPREAD) is None
     assert differences(found(), found(), days=0) is None
+
+
+def test_what_people_drew_is_compared_with_nothing():
+    """Two people draw two boundaries, and nobody knows how far these lie apart."""
+    drawn = replace(found(), definition=of_edited(found().definition))
+    assert differences(drawn, drawn) is None
+    assert read_earlier(drawn.as_dict(), days=400) is None

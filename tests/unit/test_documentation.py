@@ -13,8 +13,8 @@ from service.cli import build_app
 from service.core.finding import Finding
 from service.dicom import codes, storing
 from service.errors import ServiceError
-from service.settings import PREFIX, Notify, Peer, Settings
-from service.web import api, choosing, funnel, ordering, peering, stow
+from service.settings import PREFIX, AuditSyslog, Notify, Oidc, Peer, Settings, Tracing
+from service.web import api, choosing, funnel, ordering, peering, slices, stow
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -77,6 +77,21 @@ def test_settings_md_lists_every_key_of_a_recipient_of_notifications_with_its_de
         assert table[name][0] == expected, name
 
 
+def test_settings_md_lists_every_key_of_a_provider_with_its_default() -> None:
+    table = rows("settings.md")
+    for name, field in Oidc.model_fields.items():
+        expected = "required" if field.is_required() else as_written(field.default)
+        assert table[name][0] == expected, name
+
+
+def test_settings_md_lists_every_key_of_audit_messages_and_traces_with_its_default() -> None:
+    table = rows("settings.md")
+    for prefix, model in (("audit.syslog", AuditSyslog), ("tracing", Tracing)):
+        for name, field in model.model_fields.items():
+            expected = "required" if field.is_required() else as_written(field.default)
+            assert table[f"{prefix}.{name}"][0] == expected, name
+
+
 def all_errors(error: type[ServiceError] = ServiceError) -> Iterator[type[ServiceError]]:
     yield error
     for child in error.__subclasses__():
@@ -123,7 +138,7 @@ def test_cli_md_lists_every_command_and_calls_reserved_only_what_is_not_there() 
 
 def test_rest_md_lists_every_route_of_the_interface() -> None:
     page = read(REFERENCE / "rest.md")
-    routers = [room.router for room in (api, ordering, peering, stow)]
+    routers = [room.router for room in (api, ordering, peering, slices, stow)]
     routers += [room.api_router for room in (choosing, funnel)]
     for route in (route for router in routers for route in router.routes):
         assert isinstance(route, APIRoute)

@@ -1,3 +1,4 @@
+import service.web.oidc  # noqa: F401 - it and what it imports add errors of their own
 from service import errors
 
 

@@ -202,6 +202,9 @@ def test_a_withheld_score_has_no_z() -> None:
         (shapes.QualityCheck, "quality_check"),
         (shapes.ModelSection, "model"),
         (shapes.Output, "output"),
+        (shapes.Edited, "edited"),
+        (shapes.AutomaticTotals, "automatic_totals"),
+        (shapes.SegmentAgreement, "segment_agreement"),
         (Reason, "reason"),
     ],
 )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from service.core import notice
-from service.core.notice import Day, Sender, Told, of_day, of_test, of_troubles
+from service.core.notice import Day, Sender, Told, of_day, of_opening, of_test, of_troubles
 from service.core.trouble import Severity, Trouble
 
 NOW = datetime(2026, 11, 2, 8, 30, tzinfo=UTC)
@@ -43,7 +43,7 @@ def test_several_troubles_are_one_message():
 
 def test_the_end_is_told_with_how_long_it_lasted():
     message = of_troubles(GERMAN, [], [AWAY], now=NOW)
-    assert message.subject.startswith("[myoscreen Ward 7] Wieder in Ordnung: Die Gegenstelle pacs")
+    assert message.subject.startswith("[myoscreen Ward 7] Wieder in Ordnung: Der Partner pacs")
     assert "(Dauer 20 min 0 s)" in message.body
     assert "Statusseite" not in message.body
     assert message.content["began"] == []
@@ -85,3 +85,16 @@ def test_a_test_message(sender):
 
 def test_both_languages_know_the_same_phrases():
     assert notice._WORDS["en"].keys() == notice._WORDS["de"].keys()
+
+
+def test_results_that_somebody_opened_are_told_with_where_to_look_and_without_a_name():
+    until = NOW + timedelta(minutes=30)
+    message = of_opening(ENGLISH, number=7, role="auditor", until=until, now=NOW)
+    assert message.kind == "opening"
+    assert message.subject == "[myoscreen Ward 7] Results opened with a reason"
+    assert "Opening 7" in message.body
+    assert "until 2026-11-02 09:00 UTC" in message.body
+    assert "https://myo.example/openings" in message.body
+    assert message.content["opening"] == 7
+    german = of_opening(GERMAN, number=7, role="auditor", until=until, now=NOW)
+    assert "auf der Seite Öffnungen" in german.body

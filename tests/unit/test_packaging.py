@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from service.settings import PREFIX, Notify, Peer, Settings, load
+from service.settings import PREFIX, Notify, Oidc, Peer, Settings, load
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(sys.executable).parent
@@ -164,9 +164,10 @@ def test_the_example_settings_are_read_by_the_program(
 
 def test_the_commented_peers_and_recipients_of_the_example_are_valid_too() -> None:
     text = read(ROOT / "deploy" / "myoscreen.example.toml")
-    active = re.sub(r"^# (?=\[\[(?:peer|notify)|[a-z_]+ = )", "", text, flags=re.MULTILINE)
+    active = re.sub(r"^# (?=\[\[(?:peer|notify)|\[oidc|[a-z_]+ = )", "", text, flags=re.MULTILINE)
     assert [Notify.model_validate(each).digest for each in tomllib.loads(active)["notify"]] == ["06:00"]
     peers = [Peer.model_validate(peer) for peer in tomllib.loads(active)["peer"]]
+    assert Oidc.model_validate(tomllib.loads(active)["oidc"]).local_form
     assert len(peers) == len(re.findall(r"^(?:# )?\[\[peer\]\]$", text, re.MULTILINE)) > 5
 
 

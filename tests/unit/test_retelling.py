@@ -9,7 +9,8 @@ from string import Formatter
 import pytest
 
 from service.core.language import ENGLISH, GERMAN_WORDS
-from service.core.retelling import PARTS, SENTENCES, VALUES, in_german
+from service.core.retelling import in_german, rule_in_german
+from service.core.retelling_german import PARTS, SENTENCES, VALUES
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [
@@ -18,13 +19,16 @@ SOURCES = [
     *(ROOT / "service" / "pipeline").glob("*.py"),
 ]
 TREES = [
-    ast.parse(path.read_text("utf-8")) for path in SOURCES if path.name not in ("retelling.py", "german.py")
+    ast.parse(path.read_text("utf-8"))
+    for path in SOURCES
+    if path.name not in ("retelling.py", "retelling_german.py", "german.py")
 ]
 
 
 CARD_RULE = tomllib.loads((ROOT / "models" / "paraspinal" / "card.toml").read_text("utf-8"))["definition"][
     "boundary_rule"
 ]
+POLICY = (ROOT / "models" / "policies" / "default.toml").read_text("utf-8")
 
 
 def skeleton(node):
@@ -73,7 +77,7 @@ def test_every_sentence_with_values_has_its_german():
 
 def test_no_german_is_left_over():
     source = "\n".join(
-        (CARD_RULE, *(text for tree in TREES for node in ast.walk(tree) if (text := skeleton(node))))
+        (CARD_RULE, POLICY, *(text for tree in TREES for node in ast.walk(tree) if (text := skeleton(node))))
     )
     phrases = {re.sub(r"\{[^}]*\}", "1", english): english for english in (*SENTENCES, *PARTS)}
     assert {english for bare, english in phrases.items() if bare.removeprefix("1: ") not in source} - {
@@ -172,3 +176,88 @@ def test_what_is_not_known_is_not_half_told():
     )
     assert GERMAN_WORDS.reason("of_tomorrow", "A sentence of tomorrow.") == "A sentence of tomorrow."
     assert GERMAN_WORDS.retold("A sentence of tomorrow.") is None
+
+
+@pytest.mark.parametrize(
+    ("english", "german"),
+    [
+        (
+            "Not raised (z +0.50, limit z above +1.00). This is no statement about risk.",
+            "Nicht gesetzt (z +0,50, Grenze z über +1,00). Das ist keine Aussage über ein Risiko.",
+        ),
+        ("Not evaluable: PatientSize (height) is missing.", "Nicht auswertbar: PatientSize (Größe) fehlt."),
+        (
+            "Not evaluable: the evidence behind this flag covers sex M only.",
+            "Nicht auswertbar: Die Belege für diesen Hinweis gelten nur für Geschlecht M.",
+        ),
+        (
+            "Lean muscle for height lies below the reference range (z -1.90, limit z below -1.00).",
+            (
+                "Der magere Muskel liegt, auf die Größe bezogen, unter dem Referenzbereich "
+                "(z -1,90, Grenze z unter -1,00)."
+            ),
+        ),
+        (
+            "Indeterminate: the reference table is provisional (z +1.90, limit z above +1.00).",
+            "Unbestimmt: die Referenztabelle ist vorläufig (z +1,90, Grenze z über +1,00).",
+        ),
+        # Names and codes that a site wrote stay as they are.
+        (
+            (
+                "Rule 'T2, axial, left' of mine@1 takes these images (region is one of lumbar, left; "
+                "slices is at least 3)."
+            ),
+            (
+                "Regel 'T2, axial, left' von mine@1 nimmt diese Bilder (region ist eines von lumbar, left; "
+                "slices ist mindestens 3)."
+            ),
+        ),
+        (
+            (
+                "No rule of a@1 takes these images. T2, axial: contrast is t2_tse; it is stir here. "
+                'Rest: description has none of "KM", "x", which does not hold here.'
+            ),
+            (
+                "Keine Regel von a@1 nimmt diese Bilder. T2, axial: contrast ist t2_tse; hier ist es stir. "
+                'Rest: description enthält keines von "KM", "x", was hier nicht zutrifft.'
+            ),
+        ),
+        (
+            "Rule 'a' of b@1 prefers most slices: 30 in the images that it took, not known in these.",
+            (
+                "Regel 'a' von b@1 zieht vor: am meisten slices; in den genommenen Bildern 30, in diesen "
+                "nicht bekannt."
+            ),
+        ),
+    ],
+)
+def test_flags_and_rules_are_told_in_german(english, german):
+    assert in_german(english) == german
+
+
+def test_what_a_rule_asks_for_is_told_in_german():
+    assert rule_in_german("slices is at least 3 and at most 5.5") == (
+        "slices ist mindestens 3 und höchstens 5,5"
+    )
+    assert rule_in_german("always") == "immer"
+    assert rule_in_german("something of tomorrow") == "something of tomorrow"
+
+
+def test_every_sentence_of_a_flag_and_of_a_choice_has_its_german():
+    """The flag, the doubt and the choice, as the code makes them with values of every kind."""
+    said = [
+        f"{asked}{rest}"
+        for asked in ("Rule 'a, b; c' of d@1", 'Rule "it\'s" of d@1')
+        for rest in (
+            " leaves these images out (always).",
+            " took other images of the study; their result stands, for they are not kept any more.",
+            " comes before 'c', and took other images of the study.",
+            " took equal images of the study that come first.",
+        )
+    ]
+    assert [text for text in said if in_german(text) is None] == []
+
+
+def test_rules_are_said_in_the_language_of_the_words():
+    assert GERMAN_WORDS.rule("most slices") == "am meisten slices"
+    assert ENGLISH.rule("most slices") == "most slices"

@@ -9,8 +9,9 @@ import pytest
 
 from service.core import trouble, trouble_words
 from service.core.trouble import Limits, Severity, Trouble, Vitals, find_troubles, worst
-from service.core.trouble_english import ENGLISH
+from service.core.trouble_english import ENGLISH, ONE
 from service.core.trouble_german import GERMAN
+from service.core.trouble_german import ONE as GERMAN_ONE
 
 ROOT = Path(__file__).parents[2]
 GB = 1_000_000_000
@@ -66,8 +67,11 @@ CASES = [
     ({"rejected": 1}, ("callers_rejected", "note", "")),
     ({"ahead_seconds": 61.0}, ("clock_differs", "warning", "")),
     ({"unsealed_seconds": 601.0}, ("audit_not_sealed", "warning", "")),
+    ({"unreported_seconds": 901.0}, ("audit_not_reported", "warning", "")),
     ({"self_test": "timeout"}, ("self_test_failed", "warning", "")),
     ({"unsent_notices": 1}, ("notices_unsent", "warning", "")),
+    ({"reviews": 3, "review_seconds": 86401.0}, ("reviews_waiting", "warning", "")),
+    ({"drift": {"imat scanner": 2, "lmm all": 0}}, ("values_drift", "warning", "imat scanner")),
 ]
 
 
@@ -85,7 +89,7 @@ def test_each_trouble_is_found_by_what_it_is_for_and_alone(changes, expected):
         {"unanswered_seconds": 7200.0},
         {"success_seconds": None},
         {"away": {"pacs": 900.0}, "certificates": {"HTTPS": 30.0}, "ahead_seconds": 60.0},
-        {"self_test": None, "unsealed_seconds": 600.0},
+        {"self_test": None, "unsealed_seconds": 600.0, "unreported_seconds": 900.0},
         {"disk_free_bytes": 5 * GB},
     ],
 )
@@ -173,9 +177,32 @@ def test_the_limits_are_those_of_the_alert_rules():
         f"myoscreen_oldest_waiting_seconds > {limits.waiting_seconds:.0f}",
         f"myoscreen_oldest_delivery_seconds > {limits.delivery_seconds:.0f}",
         f"myoscreen_audit_oldest_unsealed_seconds > {limits.unsealed_seconds:.0f}",
+        f"myoscreen_audit_oldest_unsent_seconds > {limits.unreported_seconds:.0f}",
         f"> {limits.silent_seconds / trouble.HOUR:.0f} * 3600",
         f"> {limits.lag_seconds / trouble.HOUR:.0f} * 3600",
         f"< {limits.disk_times:.0f} * myoscreen_spool_min_free_bytes",
         f"< {limits.disk_share}",
     ):
         assert line in rules, line
+
+
+@pytest.mark.parametrize("code", ONE)
+def test_one_of_something_is_said_as_one(code):
+    assert ONE.keys() == GERMAN_ONE.keys()
+    assert {each for each, (what, *_) in ENGLISH.items() if placeholders([what]) & {"count", "days"}} == set(
+        ONE
+    )
+    number = "days" if "{days}" in ENGLISH[code][0] else "count"
+    for language, table in (("en", ONE), ("de", GERMAN_ONE)):
+        one, many = (
+            trouble_words.tell(
+                Trouble(
+                    code=code, severity=Severity.WARNING, about="pacs", values={number: n, "seconds": 65.0}
+                ),
+                language,
+            ).what
+            for n in (1, 2)
+        )
+        assert one == table[code].format(about="pacs", age="1 min 5 s")
+        assert " 2 " in f" {many} "
+        assert "65.0" not in one + many

@@ -130,7 +130,12 @@ def test_a_key_lives_as_long_as_it_was_given(session):
 
 
 @pytest.mark.parametrize(
-    ("name", "role"), [("", "admin"), ("a b", "admin"), ("eve", "root"), ("anna", "viewer")]
+    ("name", "role"),
+    [
+        *(("", "admin"), ("a b", "admin"), ("eve", "root"), ("anna", "viewer")),
+        # Whom the audit record has under these names is no person.
+        *(("service", "admin"), ("unknown", "viewer")),
+    ],
 )
 def test_a_bad_name_an_unknown_role_and_a_second_of_the_same_name_are_refused(session, anna, name, role):
     with pytest.raises(InvalidRequest):

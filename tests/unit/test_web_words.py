@@ -7,8 +7,9 @@ import pytest
 
 from service.dicom import handshake
 from service.dicom.callers import Rejection
+from service.dicom.storing import Refused
 from service.settings import Peer
-from service.web import words
+from service.web import codes, word_tables, words
 from service.web.account import safe_next
 
 
@@ -55,7 +56,11 @@ def test_a_missing_value_is_a_dash_and_never_a_zero():
 
 def test_a_share_is_shown_in_percent_and_an_index_in_its_unit():
     assert words.in_unit(0.312, "1") == "31.2 %"
-    assert words.in_unit(104.26, "mL/m2") == "104.3 mL/m²"
+    assert words.in_unit(104.26, "mL/m2") == "104.3 ml/m²"
+    assert words.difference(None, "1") == words.NOTHING
+    assert words.difference(0.002, "1", 2) == "0.20 percentage points"
+    assert words.difference(-0.011, "1", language="de") == f"{words.MINUS}1,1 Prozentpunkte"
+    assert words.difference(1.0, "cm2") == "1.0 cm²"
 
 
 def test_the_block_for_a_rejected_caller_is_toml_whatever_it_calls_itself():
@@ -80,17 +85,17 @@ def test_where_no_block_helps_it_is_said_what_does():
     without_block = {*get_args(Rejection), *fault_codes, "tls_missing", "tls_timeout", "tls_failed"}
     helped = {code for code in without_block if words.peer_block(code, "A", "10.0.0.1", None)}
     assert helped == {"calling_ae_unknown", "address_unknown", "tls_subject_unknown"}
-    assert without_block - helped - set(words.REMEDIES) == set()
+    assert without_block - helped - set(word_tables.REMEDIES) == set()
 
 
 def test_no_word_claims_a_diagnosis_or_an_urgency():
     tables = (
-        words.STATES,
-        words.FLAGS,
-        words.FLAG_STATES,
-        words.QUADRANTS,
-        words.SCORE_STATES,
-        words.NOTICES,
+        word_tables.STATES,
+        word_tables.FLAGS,
+        word_tables.FLAG_STATES,
+        word_tables.QUADRANTS,
+        word_tables.SCORE_STATES,
+        word_tables.NOTICES,
     )
     told = " ".join(text for table in tables for text in table.values()).lower()
     for forbidden in (
@@ -115,3 +120,14 @@ def test_no_percentile_is_0_or_100():
         "99",
         ">99",
     ]
+
+
+def test_a_reason_with_values_of_its_own_is_told_in_german_by_its_code():
+    text = "The runner ended by SIGKILL."
+    assert words.reason(text, "runner_crashed") == text
+    assert words.reason(text, "runner_crashed", language="de") == "Der Prozess der Auswertung ist abgestürzt."
+    assert words.reason(text, "of_tomorrow", language="de") == text
+
+
+def test_every_count_of_objects_that_were_not_kept_has_its_words():
+    assert {each.value for each in Refused} - codes.COUNTERS.keys() == set()

@@ -57,11 +57,18 @@ def _not_kept() -> list[str]:
     return _classes(set(EVERYTHING.syntaxes) - kept)
 
 
+def _of_results(uid: str) -> str:
+    """What the receiver does with a class that our own results have."""
+    if uid in storing.SEG_CLASSES:
+        return "ours are recognised; corrected ones of our images by the peer's `edits`"
+    return "ours are recognised, none is kept"
+
+
 def services() -> str:
     """Every SOP class with our roles."""
     rows = [(offering.VERIFICATION, "yes", "yes")]
     rows += [(uid, "", "yes, kept") for uid in _classes(storing.MR_CLASSES)]
-    rows += [(uid, "yes", "ours are recognised, none is kept") for uid in _classes(storing.RESULT_CLASSES)]
+    rows += [(uid, "yes", _of_results(uid)) for uid in _classes(storing.RESULT_CLASSES)]
     rows.append((COMMITMENT, "by the peer's `confirm`", "by the peer's `commitment_scp`"))
     rows.append((commitment.STUDY_ROOT_FIND, "by the peer's `confirm` or `count`, and `backfill`", ""))
     rows.append((retrieving.STUDY_ROOT_MOVE, "`backfill`", ""))

@@ -137,6 +137,162 @@ def upgrade() -> None:
     _upgrade_reading()
     _upgrade_backfill()
     _upgrade_watching()
+    for table in ("series", "analyses"):
+        op.add_column(table, sa.Column("trace", sa.String(length=55), nullable=True))
+    op.create_table(
+        "audit_outbox",
+        sa.Column("name", sa.String(length=16), nullable=False),
+        sa.Column("sent_number", sa.Integer(), nullable=False),
+        sa.Column("claims", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("next_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("error_code", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_audit_outbox")),
+    )
+    _upgrade_population()
+    _upgrade_people()
+    _upgrade_activations()
+    _upgrade_edits()
+    _upgrade_replays()
+    _upgrade_numbers()
+
+
+def _upgrade_numbers() -> None:
+    """No number of a study or an analysis is given again; SQLite takes that for a new table alone.
+
+    The revision before has no use for it and is not harmed by it, so it stays on the way back.
+    """
+    if op.get_bind().dialect.name == "sqlite":
+        for table in ("studies", "analyses"):
+            with op.batch_alter_table(table, recreate="always", table_kwargs={"sqlite_autoincrement": True}):
+                pass
+
+
+def _upgrade_people() -> None:
+    """People whom a provider knows, and results that are opened with a reason."""
+    op.add_column("users", sa.Column("issuer", sa.String(length=512), nullable=True))
+    op.add_column("users", sa.Column("subject", sa.String(length=255), nullable=True))
+    op.create_index("ix_users_issuer_subject", "users", ["issuer", "subject"], unique=True)
+    op.add_column(
+        "web_sessions",
+        sa.Column("opening_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+    )
+    op.create_table(
+        "provider_answers",
+        sa.Column("state_sha256", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("state_sha256", name=op.f("pk_provider_answers")),
+    )
+    op.create_index(op.f("ix_provider_answers_at"), "provider_answers", ["at"], unique=False)
+    op.create_table(
+        "openings",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("actor", sa.String(length=80), nullable=False),
+        sa.Column("role", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.String(length=500), nullable=False),
+        sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_openings")),
+    )
+    op.create_index(op.f("ix_openings_opened_at"), "openings", ["opened_at"], unique=False)
+
+
+def _downgrade_people() -> None:
+    """Without them; who has no password here is shut out, because the earlier release knows no provider."""
+    op.execute("UPDATE users SET disabled = true WHERE issuer IS NOT NULL")
+    op.drop_table("openings")
+    op.drop_table("provider_answers")
+    op.drop_column("web_sessions", "opening_id")
+    op.drop_index("ix_users_issuer_subject", table_name="users")
+    op.drop_column("users", "subject")
+    op.drop_column("users", "issuer")
+
+
+#: What status and funnel are read by.
+_FASTER = (
+    ("ix_analyses_state_finished_at", "analyses", ["state", "finished_at"]),
+    ("ix_outputs_funnel", "outputs", ["analysis_id", "withdrawal"]),
+    ("ix_deliveries_funnel", "deliveries", ["output_id", "state", "error_code", "confirm_at"]),
+    ("ix_deliveries_traffic", "deliveries", ["peer", "state", "sent_at", "confirmed_at"]),
+)
+
+
+def _upgrade_population() -> None:
+    """What the population page needs of each result; a worker fills it for those that are here."""
+    big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    for name, which in (
+        ("ix_analyses_current", "state = 'measured' AND withdrawn_at IS NULL"),
+        ("ix_analyses_past", "state = 'superseded' OR withdrawn_at IS NOT NULL"),
+    ):
+        where = sa.text(which)
+        op.create_index(name, "analyses", ["id"], unique=False, sqlite_where=where, postgresql_where=where)
+    family = ("definition", "network", "boundary_rule", "fat_method", "contrast", "region")
+    op.create_table(
+        "population_families",
+        sa.Column("id", big, nullable=False),
+        sa.Column("definition", sa.String(length=128), nullable=False),
+        sa.Column("network", sa.String(length=128), nullable=False),
+        sa.Column("boundary_rule", sa.String(length=64), nullable=False),
+        sa.Column("fat_method", sa.String(length=64), server_default="", nullable=False),
+        sa.Column("contrast", sa.String(length=16), nullable=False),
+        sa.Column("region", sa.String(length=16), nullable=False),
+        sa.Column("coverage_from_mm", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_population_families")),
+        sa.UniqueConstraint(*family, "coverage_from_mm", name=op.f("uq_population_families_definition")),
+    )
+    op.create_table(
+        "population",
+        sa.Column("analysis_id", big, autoincrement=False, nullable=False),
+        sa.Column("study_id", big, nullable=False),
+        sa.Column("family_id", big, nullable=True),
+        sa.Column("person", sa.BigInteger(), nullable=True),
+        sa.Column("numbers", sa.String(length=128), server_default="", nullable=False),
+        sa.Column("norms", sa.String(length=256), server_default="", nullable=False),
+        sa.Column("scanner", sa.String(length=128), server_default="", nullable=False),
+        sa.Column("protocol", sa.String(length=64), server_default="", nullable=False),
+        sa.Column("site", sa.String(length=16), server_default="", nullable=False),
+        sa.Column("opted_out", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["analysis_id"], ["analyses.id"], name=op.f("fk_population_analysis_id_analyses")
+        ),
+        sa.ForeignKeyConstraint(["study_id"], ["studies.id"], name=op.f("fk_population_study_id_studies")),
+        sa.ForeignKeyConstraint(
+            ["family_id"],
+            ["population_families.id"],
+            name=op.f("fk_population_family_id_population_families"),
+        ),
+        sa.PrimaryKeyConstraint("analysis_id", name=op.f("pk_population")),
+    )
+    op.create_index(op.f("ix_population_study_id"), "population", ["study_id"], unique=False)
+    for name, table, columns in (
+        (
+            "ix_population_people",
+            "population",
+            ["family_id", "person", "opted_out", "study_id", "analysis_id"],
+        ),
+        ("ix_population_groups", "population", ["family_id", "scanner", "protocol", "site", "norms"]),
+        *_FASTER,
+    ):
+        op.create_index(name, table, columns, unique=False)
+    op.create_table(
+        "drift_looks",
+        sa.Column("id", big, nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("alarms", sa.JSON(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_drift_looks")),
+    )
+
+
+def _downgrade_population() -> None:
+    """Without it: nothing stands in it that does not stand in the findings."""
+    for table in ("drift_looks", "population", "population_families"):
+        op.drop_table(table)
+    for name in ("ix_analyses_past", "ix_analyses_current"):
+        op.drop_index(name, table_name="analyses")
+    for name, table, _ in _FASTER:
+        op.drop_index(name, table_name=table)
 
 
 def _upgrade_watching() -> None:
@@ -206,7 +362,9 @@ def _upgrade_reading() -> None:
         sa.Column("comment", sa.String(length=500), server_default="", nullable=False),
         sa.Column("actor", sa.String(length=80), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["analysis_id"], ["analyses.id"], name=op.f("fk_reviews_analysis_id_analyses")),
+        sa.ForeignKeyConstraint(
+            ["analysis_id"], ["analyses.id"], name=op.f("fk_reviews_analysis_id_analyses")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_reviews")),
     )
     op.create_index(op.f("ix_reviews_analysis_id"), "reviews", ["analysis_id"], unique=False)
@@ -276,9 +434,126 @@ def _upgrade_backfill() -> None:
     op.create_index(op.f("ix_backfills_started_at"), "backfills", ["started_at"], unique=False)
 
 
+def _upgrade_activations() -> None:
+    """What was put into force, by whom and since when."""
+    big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    op.create_table(
+        "activations",
+        sa.Column("id", big, nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=512), nullable=False),
+        sa.Column("version", sa.String(length=512), server_default="", nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("pieces", sa.JSON(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("asked_by", sa.String(length=80), nullable=False),
+        sa.Column("asked_person", sa.String(length=64), nullable=True),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("reason", sa.String(length=500), server_default="", nullable=False),
+        sa.Column("decided_by", sa.String(length=80), nullable=True),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("decision_reason", sa.String(length=500), server_default="", nullable=False),
+        sa.Column("holds_from", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("held_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("before_id", big, nullable=True),
+        sa.Column("restores_id", big, nullable=True),
+        sa.Column("undoes_id", big, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_activations")),
+    )
+    for state in ("active", "proposed"):
+        only = sa.text(f"state = '{state}'")
+        op.create_index(
+            f"ix_activations_{state}",
+            "activations",
+            ["kind"],
+            unique=True,
+            sqlite_where=only,
+            postgresql_where=only,
+        )
+    op.create_table(
+        "settings_seen",
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=512), nullable=False),
+        sa.PrimaryKeyConstraint("kind", name=op.f("pk_settings_seen")),
+    )
+
+
+def _upgrade_edits() -> None:
+    """Segmentations that came back edited, and versions that measure them."""
+    big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    op.add_column("analyses", sa.Column("edit_id", big, nullable=True))
+    op.create_table(
+        "edits",
+        sa.Column("id", big, nullable=False),
+        sa.Column("series_id", big, nullable=False),
+        sa.Column("sop_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("sop_class_uid", sa.String(length=64), nullable=False),
+        sa.Column("peer", sa.String(length=64), nullable=False),
+        sa.Column("path", sa.String(length=256), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("outcome", sa.String(length=64), nullable=True),
+        sa.Column("reason_text", sa.String(length=500), nullable=True),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("analysis_id", big, nullable=True),
+        sa.Column("corrects_id", big, nullable=True),
+        sa.Column("network", sa.String(length=160), nullable=True),
+        sa.Column("contrast", sa.String(length=16), nullable=True),
+        sa.Column("comparison", sa.JSON(), nullable=True),
+        sa.Column("leaves_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["series_id"], ["series.id"], name=op.f("fk_edits_series_id_series")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_edits")),
+        sa.UniqueConstraint("sop_instance_uid", name=op.f("uq_edits_sop_instance_uid")),
+    )
+    for column in ("series_id", "outcome", "leaves_at"):
+        op.create_index(op.f(f"ix_edits_{column}"), "edits", [column], unique=False)
+
+
+def _upgrade_replays() -> None:
+    """Replays that people ordered."""
+    big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    op.create_table(
+        "replay_orders",
+        sa.Column("id", big, nullable=False),
+        sa.Column("analysis_id", big, nullable=False),
+        sa.Column("actor", sa.String(length=80), nullable=False),
+        sa.Column("ordered_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("attempt", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("taken_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("reason_code", sa.String(length=64), nullable=True),
+        sa.Column("reason_text", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["analysis_id"], ["analyses.id"], name=op.f("fk_replay_orders_analysis_id_analyses")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_replay_orders")),
+    )
+    for column in ("analysis_id", "finished_at"):
+        op.create_index(op.f(f"ix_replay_orders_{column}"), "replay_orders", [column], unique=False)
+
+
+def _downgrade_edits() -> None:
+    """Without them; the earlier release would have the network draw in their place."""
+    op.execute(
+        "UPDATE analyses SET state = 'superseded' WHERE edit_id IS NOT NULL AND state IN ('ready', 'running')"
+    )
+    op.drop_column("analyses", "edit_id")
+    op.drop_table("edits")
+
+
 def downgrade() -> None:
     """Go back to the revision before, as far as data allow."""
+    op.drop_table("replay_orders")
+    _downgrade_edits()
+    for table in ("settings_seen", "activations"):
+        op.drop_table(table)
+    _downgrade_people()
+    op.drop_table("audit_outbox")
+    for table in ("analyses", "series"):
+        op.drop_column(table, "trace")
     op.drop_table("backfills")
+    _downgrade_population()
     for table in ("notices", "open_troubles", "self_tests"):
         op.drop_table(table)
     _downgrade_reading()

@@ -4,17 +4,12 @@ Built at the doors and handed inward as plain values. This is the only place tha
 environment.
 """
 
-import ipaddress
 import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -23,165 +18,42 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.errors import ConfigurationError
+from service.settings.environment import SECRET_STARTS, SECRET_WORDS, bare_environment, child_environment
+from service.settings.peers import Peer
+from service.settings.sections import Audit, AuditSyslog, Notify, Oidc, Tracing
+from service.settings.values import (
+    LOOPBACK,
+    PREFIX,
+    VIEWER_FIELD,
+    AeTitle,
+    Network,
+    OutputName,
+    Port,
+    ViewerUrl,
+)
 
-PREFIX = "MYOSCREEN_"
-OutputName = Literal["SEG", "SR", "SC", "PDF", "GSPS"]
-AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e ]+$")]
-Port = Annotated[int, Field(ge=1, le=65535)]
-#: Without a password in it: that stands in a file of its own.
-WebUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$", max_length=512)]
-
-
-def _network(text: str) -> str:
-    """An address or a network, as it was written."""
-    ipaddress.ip_network(text, strict=False)
-    return text
-
-
-Network = Annotated[str, AfterValidator(_network)]
-_PART = r"(?i:CN|OU|O|C|ST|L|DC|SERIALNUMBER|EMAILADDRESS)=([^,\\]|\\.)+"
-#: Parts of a certificate's subject, or one of its other names; how they are compared says settings.md.
-TlsSubject = Annotated[str, Field(pattern=rf"^({_PART}(,{_PART})*|(DNS|IP|URI):\S+)$", max_length=512)]
-
-
-class Peer(BaseModel):
-    """One DICOM node that may send to us, or that results are sent to."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
-    ae_title: AeTitle
-    host: str = Field(min_length=1)
-    #: Absent: never contacted.
-    port: Port | None = None
-    may_send: bool = True
-    unwanted: Literal["refuse", "discard"] = "refuse"
-    #: Spoken to, and let in, by TLS alone.
-    tls: bool = False
-    #: Who its certificate must name; several where it shows more than one certificate.
-    tls_subject: tuple[TlsSubject, ...] = ()
-    outputs: tuple[OutputName, ...] = ()
-    #: How the segmentation is encoded; a peer that refuses the label map gets the binary set from then on.
-    profile: Literal["binary", "labelmap"] = "binary"
-    #: Class of the report, for archives that do not take the usual one.
-    sr_class: Literal["comprehensive3d", "comprehensive", "enhanced"] = "comprehensive3d"
-    #: Every number with its segment, or an outline on one slice for viewers that show nothing else.
-    sr_form: Literal["volumetric", "planar"] = "volumetric"
-    #: Offer it deflated copies of the objects, and send these where it takes them.
-    deflated: bool = False
-    #: After a review: it gets nothing of a result before a reviewer accepted it.
-    release: Literal["automatic", "after_review"] = "automatic"
-    flags: bool = False
-    language: Literal["en", "de"] = "en"
-    #: Root of the peer's DICOMweb services: results go there by STOW-RS instead of to ``port``.
-    stow_url: WebUrl | None = None
-    #: Root of QIDO-RS where it is another one.
-    qido_url: WebUrl | None = None
-    #: File with ``user:password`` or ``Bearer TOKEN`` for DICOMweb.
-    authorization_file: Path | None = None
-    #: Certificates that are trusted for DICOMweb instead of those of the system.
-    ca_file: Path | None = None
-    #: How the peer is asked afterwards whether it has what it was sent.
-    confirm: Literal["none", "commitment", "query"] = "none"
-    #: Whether it may ask us for storage commitment of what it sent. Off, because we are no archive.
-    commitment_scp: bool = False
-    #: Whether it is asked how many images a series has that it sends: by C-FIND, or QIDO-RS of ``stow_url``.
-    count: Literal["none", "query"] = "none"
-    #: Results on their way to it at a time.
-    lanes: int = Field(default=1, ge=1, le=8)
-    #: How long it may think about one object, or take no byte.
-    answer_seconds: float = Field(default=60.0, gt=0, le=3600)
-
-    @field_validator("tls_subject", mode="before")
-    @classmethod
-    def _one_subject(cls, value: Any) -> Any:
-        """Accept one subject without brackets."""
-        return (value,) if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _a_sender_by_tls_is_bound(self) -> Self:
-        calls = self.may_send or self.confirm == "commitment" or self.commitment_scp
-        if self.tls and calls and not self.tls_subject:
-            raise ValueError(f"peer {self.name!r} may call by TLS but has no tls_subject")
-        if self.tls_subject and not self.tls:
-            raise ValueError(f"peer {self.name!r} has a tls_subject but not tls = true")
-        return self
-
-    @model_validator(mode="after")
-    def _outputs_need_a_port(self) -> Self:
-        if self.outputs and self.port is None and self.stow_url is None:
-            raise ValueError(f"peer {self.name!r} is to get outputs but has no port and no stow_url")
-        return self
-
-    @model_validator(mode="after")
-    def _a_count_needs_somebody_to_ask(self) -> Self:
-        if self.count == "query" and self.port is None and self.stow_url is None:
-            raise ValueError(f"peer {self.name!r} cannot be asked for counts without a port or a stow_url")
-        return self
-
-    @model_validator(mode="after")
-    def _one_way_out(self) -> Self:
-        if self.stow_url is None and (self.qido_url or self.authorization_file or self.ca_file):
-            raise ValueError(f"peer {self.name!r} has settings of DICOMweb but no stow_url")
-        if self.deflated and self.port is None:
-            raise ValueError(f"peer {self.name!r} cannot be sent deflated copies without a port")
-        if self.stow_url is not None and self.port is not None:
-            raise ValueError(f"peer {self.name!r} has a port and a stow_url: write two peers")
-        if self.confirm == "commitment" and self.port is None:
-            raise ValueError(f"peer {self.name!r} cannot be asked for a storage commitment without a port")
-        return self
-
-
-MailBox = Annotated[str, Field(pattern=r"^[^\s@<>,;:\"]+@[^\s@<>,;:\"]+$", max_length=254)]
-
-
-class Notify(BaseModel):
-    """Somebody who is told of trouble, by e-mail or by a program that listens."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
-    language: Literal["en", "de"] = "en"
-    #: From which severity on.
-    least: Literal["warning", "critical"] = "warning"
-    #: Trouble that passes within this time is not told.
-    after_seconds: float = Field(default=120.0, ge=0, le=86400)
-    #: When a daily report is sent, as HH:MM in UTC; absent: none.
-    digest: str | None = Field(default=None, pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
-    #: Root of the dashboard, for a link in the messages.
-    link: WebUrl | None = None
-    mail_to: tuple[MailBox, ...] = ()
-    mail_from: MailBox | None = None
-    smtp_host: str | None = Field(default=None, min_length=1)
-    smtp_port: Port = 587
-    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
-    smtp_user: str = ""
-    smtp_password_file: Path | None = None
-    webhook_url: WebUrl | None = None
-    #: File with the secret that signs.
-    webhook_secret_file: Path | None = None
-    #: Certificates that are trusted instead of those of the system.
-    ca_file: Path | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        mail = (bool(self.mail_to), self.mail_from is not None, self.smtp_host is not None)
-        hook = (self.webhook_url is not None, self.webhook_secret_file is not None)
-        if any(mail) == any(hook) or (any(mail) and not all(mail)) or (any(hook) and not all(hook)):
-            ways = "mail_to, mail_from and smtp_host, or webhook_url and webhook_secret_file"
-            raise ValueError(f"{self.name!r} needs {ways}")
-        return self
-
-    @model_validator(mode="after")
-    def _secrets_are_not_sent_in_the_open(self) -> Self:
-        if bool(self.smtp_user) != (self.smtp_password_file is not None):
-            raise ValueError("smtp_user and smtp_password_file belong together")
-        if self.smtp_user and self.smtp_security == "none":
-            raise ValueError("a password is not sent without TLS: smtp_security")
-        host = urlsplit(self.webhook_url or "https:").hostname
-        if str(self.webhook_url or "").startswith("http:") and host not in ("127.0.0.1", "localhost", "::1"):
-            raise ValueError("webhook_url must be https:// unless it is on this machine")
-        return self
+__all__ = [
+    "LOOPBACK",
+    "PREFIX",
+    "SECRET_STARTS",
+    "SECRET_WORDS",
+    "VIEWER_FIELD",
+    "AeTitle",
+    "Audit",
+    "AuditSyslog",
+    "Network",
+    "Notify",
+    "Oidc",
+    "OutputName",
+    "Peer",
+    "Port",
+    "Settings",
+    "Tracing",
+    "ViewerUrl",
+    "bare_environment",
+    "child_environment",
+    "load",
+]
 
 
 class Settings(BaseSettings):
@@ -273,6 +145,11 @@ class Settings(BaseSettings):
     keep_pixels_days: float | None = Field(default=None, ge=0)
     keep_results_days: float | None = Field(default=None, ge=0)
     keep_rows_days: float | None = Field(default=None, ge=0)
+    #: What the pictures of all slices of one result may take; 0: none are kept. Chosen by us: 200 slices of
+    #: 512 x 512 take 30 MB, and larger ones are shown smaller.
+    slice_pictures_mb: int = Field(default=64, ge=0)
+    #: Address of a study in the hospital's viewer, for a link on the page of an analysis.
+    viewer_url: ViewerUrl | None = None
 
     #: Folder with ``NAME/card.toml`` and ``norms/``; the bundled one when absent.
     models_dir: Path | None = None
@@ -286,6 +163,8 @@ class Settings(BaseSettings):
     policy: str = "default"
     #: Which of the eligible images are measured: name of a file in ``rules/``, or a path to one.
     rules: str = Field(default="default", min_length=1, max_length=512)
+    #: Whether network, norms, policy and rules change only after another administrator confirmed it.
+    activation_second_person: bool = False
     #: In order of preference; empty means the best that the card admits.
     execution_providers: Annotated[tuple[str, ...], NoDecode] = ()
     #: Demanded precision; empty means the fastest that the card admits.
@@ -298,16 +177,28 @@ class Settings(BaseSettings):
     #: another machine's disk, to which this one can only add.
     audit_heads: Path | None = None
     audit_key_file: Path | None = None
+    #: Where it is sent besides; absent: nowhere.
+    audit: Audit | None = None
 
     session_idle_minutes: int = Field(default=15, ge=1)
+    #: Whether somebody whose role shows no results may open them for a while by giving a reason, which is
+    #: recorded, listed and told. The time is chosen by us: long enough to look something up.
+    break_glass: bool = False
+    break_glass_minutes: int = Field(default=30, ge=1, le=240)
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     #: When the self-test runs by itself, as HH:MM in UTC; absent: never.
     self_test_at: str | None = Field(default=None, pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    #: First month that drift is judged by, as YYYY-MM: the month of a known change; absent: all months.
+    drift_since: str | None = Field(default=None, pattern=r"^(19|20)\d\d-(0[1-9]|1[0-2])$")
 
     peer: tuple[Peer, ...] = ()
     notify: tuple[Notify, ...] = ()
+    #: Where traces go; absent: none are made.
+    tracing: Tracing | None = None
+    #: Login at an OpenID provider; absent: by password alone.
+    oidc: Oidc | None = None
 
     @field_validator("norms", "execution_providers", "trusted_proxies", mode="before")
     @classmethod
@@ -362,6 +253,21 @@ class Settings(BaseSettings):
         }
 
     @property
+    def activation_site(self) -> dict[str, Any]:
+        """What is activated where nobody activated anything else, and on which terms."""
+        return {
+            "models_dir": self.models_dir,
+            "model": self.model,
+            "norms": self.norms,
+            "policy": self.policy,
+            "rules": self.rules,
+            "second_person": self.activation_second_person,
+            "providers": self.execution_providers,
+            "precision": self.precision,
+            "threads": self.inference_threads,
+        }
+
+    @property
     def resolved_database_url(self) -> str:
         """The database that is really used."""
         return (
@@ -372,6 +278,16 @@ class Settings(BaseSettings):
     def resolved_broker_url(self) -> str:
         """The broker that is really used."""
         return _secret(self.broker_url_file) or self.broker_url
+
+    @property
+    def audit_syslog(self) -> AuditSyslog | None:
+        """The collector of audit messages; None where there is none."""
+        return None if self.audit is None else self.audit.syslog
+
+    @property
+    def tracing_target(self) -> dict[str, Any] | None:
+        """Where traces go; None where none are made."""
+        return None if self.tracing is None else self.tracing.model_dump()
 
     @property
     def secret_files(self) -> tuple[Path, ...]:
@@ -387,6 +303,9 @@ class Settings(BaseSettings):
             *(peer.authorization_file for peer in self.peer),
             *(each.smtp_password_file for each in self.notify),
             *(each.webhook_secret_file for each in self.notify),
+            None if self.audit_syslog is None else self.audit_syslog.key,
+            None if self.tracing is None else self.tracing.authorization_file,
+            None if self.oidc is None else self.oidc.client_secret_file,
         )
         return tuple(path for path in named if path is not None)
 
@@ -489,32 +408,3 @@ def _explain(error: ValidationError) -> str:
     """One line for each thing that is wrong, without echoing values (they may be secrets)."""
     lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
     return "Settings: " + "; ".join(lines)
-
-
-#: What names of variables with secrets begin with, end with, or hold.
-SECRET_STARTS = (PREFIX, "PG", "AWS_", "AZURE_", "GOOGLE_", "REDIS")
-SECRET_WORDS = (
-    "PASSWORD",
-    "PASSWD",
-    "SECRET",
-    "TOKEN",
-    "CREDENTIAL",
-    "API_KEY",
-    "PROXY",
-    "DATABASE_URL",
-    "BROKER_URL",
-)
-
-
-def bare_environment() -> dict[str, str]:
-    """The environment of a child process that is to know no setting and no secret."""
-    return {name: value for name, value in os.environ.items() if not _may_be_secret(name.upper())}
-
-
-def _may_be_secret(name: str) -> bool:
-    return name.startswith(SECRET_STARTS) or any(word in name for word in SECRET_WORDS)
-
-
-def child_environment(**changes: str) -> dict[str, str]:
-    """The environment of a child process: this one's, with settings (by field name) changed."""
-    return {**os.environ, **{PREFIX + name.upper(): value for name, value in changes.items()}}
