@@ -61,6 +61,9 @@ class Pane:
         return self.rgb[down, right].astype(int)
 
 
+pytestmark = pytest.mark.names_people("the viewer asks its archive by patient ID; no address of ours")
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> results.World:
     files = write_phantom(tmp_path_factory.mktemp("series"), **SHAPE)

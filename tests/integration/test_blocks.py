@@ -26,6 +26,7 @@ from service.pipeline.close import Closing, Holes
 from service.settings import load
 from tests.make import stand_in
 from tests.make.blocks import SLICES, TILTS, write_blocks
+from tests.make.databases import new_sqlite
 from tests.make.received import NOW, take_in
 from tests.make.tools import program
 from tests.make.tools import run as call
@@ -275,7 +276,7 @@ def house(sessions, tmp_path, monkeypatch):
 
 @pytest.fixture
 def database_url(tmp_path):
-    return f"sqlite:///{tmp_path / 'home' / 'myoscreen.db'}"
+    return new_sqlite(tmp_path / "home")
 
 
 @pytest.fixture(scope="module")

@@ -163,7 +163,7 @@ def run_jobs() -> None:
     if os.environ.get(QUICK):
         stand_in = importlib.import_module("tests.make.stand_in")
         attempt.analyse_inputs = stand_in.analyse
-        runner.WorkshopRecipe = SimpleNamespace(from_dict=lambda _recipe: lambda: stand_in.WORKSHOP)
+        runner.Toolbox = lambda _recipe: SimpleNamespace(open=lambda _tools: stand_in.WORKSHOP)
     install(RUNNER, Path(os.environ[FOLDER]))
     runner.attempt = attempt.attempt
     runner.main()

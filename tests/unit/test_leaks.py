@@ -63,7 +63,8 @@ def test_every_test_after_which_somebody_is_named_fails_and_says_where(report):
     for name, where in WHERE.items():
         assert f"{where} names Doe^Jane: " in report, name
         assert re.search(rf"ERROR \S+::test_{name} - A patient of the tests is named", report), name
-    assert report.count("names Doe^Jane") == len(WHERE)
+    # In CI the summary tells them a second time.
+    assert len({line for line in report.splitlines() if "names Doe^Jane" in line}) == len(WHERE)
 
 
 def test_a_test_that_names_nobody_or_does_so_on_purpose_passes(report):

@@ -2,11 +2,14 @@ from dataclasses import replace
 
 from service.core import wording
 from service.core.finding import (
+    AutomaticTotals,
     Change,
     Definition,
     Difference,
+    Edited,
     Finding,
     QualityCheck,
+    SegmentAgreement,
     SeriesInput,
     SeriesSection,
 )
@@ -141,6 +144,29 @@ def test_the_software_that_measured_is_named_beside_the_one_that_scored():
     assert german.startswith("Gemessen von myoscreen 1; ")
     assert wording.measured_by_sentences(a_finding()) == []
     assert english in provenance_lines(told)
+
+
+def test_an_edited_drawing_is_told_with_its_overlap_as_far_as_there_is_one():
+    nothing = AutomaticTotals(compartment_ml=None, lmm_ml=None, imat_ml=None, imat_fraction=None)
+    edited = Edited(
+        algorithm_type="MANUAL",
+        by=None,
+        at=None,
+        made_with=None,
+        sop_instance_uid="1.2",
+        sha256="0" * 64,
+        peer="viewer",
+        corrects="1.3",
+        automatic=nothing,
+        agreement=(SegmentAgreement(segment="lean_left", dice=None, automatic_ml=None, edited_ml=None),),
+    )
+    (said,) = wording.edited_sentences(a_finding(edited=edited))
+    assert said == "The drawing was edited by a person who is not named (MANUAL)."
+    with_overlap = replace(edited, by="Doe^A", agreement=(replace(edited.agreement[0], dice=0.9),))
+    first, second = wording.edited_sentences(a_finding(edited=with_overlap))
+    assert "by Doe A (" in first
+    assert second.startswith("Overlap with the drawing of the network (Dice): ")
+    assert second.endswith(" 0.90.")
 
 
 def test_a_score_without_the_status_of_its_table_says_so():
