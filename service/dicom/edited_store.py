@@ -26,13 +26,11 @@ from service.dicom.pdu import Context
 from service.dicom.spool import Incoming, Kept
 from service.dicom.storing import (
     LONG_HEAD_BYTES,
-    MISMATCH,
-    OTHER_STUDY,
     Refusal,
     Refused,
+    Spooled,
     StoreStatus,
     Storing,
-    count_refused,
     unwanted,
 )
 from service.errors import SpoolFull, UnreadableSeries
@@ -94,7 +92,7 @@ class EditDoor:
         )
 
 
-class _Edit:
+class _Edit(Spooled):
     """A segmentation on its way into the spool."""
 
     def __init__(
@@ -107,57 +105,10 @@ class _Edit:
         storing: Storing,
         on_edit: OnEdit,
     ) -> None:
-        self._named = (command.sop_class_uid, command.sop_instance_uid)
-        self._syntax = context.transfer_syntax
+        largest = min(storing.largest_bytes, LARGEST_BYTES)
+        super().__init__(command, context, incoming=incoming, storing=storing, largest_bytes=largest)
         self._caller = caller
-        self._incoming = incoming
-        self._storing = storing
         self._on_edit = on_edit
-        self._size = 0
-        self._refused: tuple[StoreStatus, Refused] | None = None
-
-    def write(self, piece: memoryview) -> None:
-        """Write it through."""
-        if self._refused is not None:
-            return
-        self._size += len(piece)
-        if self._size > min(self._storing.largest_bytes, LARGEST_BYTES):
-            self._give_up(StoreStatus.CANNOT_UNDERSTAND, Refused.TOO_LARGE)
-            return
-        try:
-            self._incoming.write(piece)
-        except (SpoolFull, OSError):
-            log.exception("spool_unwritable")
-            self._give_up(StoreStatus.OUT_OF_RESOURCES, Refused.NO_ROOM)
-
-    def finish(self) -> int:
-        """Make it safe; the answer."""
-        if self._refused is None:
-            try:
-                self._keep()
-            except UnreadableSeries as error:
-                log.warning("instance_refused", extra={"code": error.reason.code})
-                mismatch = error.reason.code in {MISMATCH, OTHER_STUDY}
-                status = StoreStatus.MISMATCH if mismatch else StoreStatus.CANNOT_UNDERSTAND
-                self._give_up(status, Refused.UNREADABLE)
-            except (SpoolFull, OSError):
-                log.exception("spool_unwritable")
-                self._give_up(StoreStatus.OUT_OF_RESOURCES, Refused.NO_ROOM)
-            except Exception:  # The edge of a thread: the sender gets an answer and tries again.
-                log.exception("store_failed")
-                self._give_up(StoreStatus.OUT_OF_RESOURCES, Refused.FAULT)
-        if self._refused is None:
-            return StoreStatus.SUCCESS
-        return count_refused(self._storing, *self._refused)
-
-    def abandon(self) -> None:
-        """The sender went away in the middle."""
-        self._incoming.abandon()
-
-    def _give_up(self, status: StoreStatus, refused: Refused) -> None:
-        """Leave no half file behind, and remember the answer."""
-        self._refused = (status, refused)
-        self._incoming.abandon()
 
     def _keep(self) -> None:
         """The file first, then the row; a file that no row wants goes again."""
@@ -166,10 +117,7 @@ class _Edit:
         if ours:
             self._give_up(StoreStatus.SUCCESS, Refused.OWN_RESULT)
             return
-        if self._named != (identity.sop_class_uid, identity.sop_instance_uid):
-            raise UnreadableSeries("The request names another object than it carries.", reason=MISMATCH)
-        if self._storing.only_study not in {None, identity.study_uid}:
-            raise UnreadableSeries("The object is of another study than was announced.", reason=OTHER_STUDY)
+        self._require_announced(identity)
         kept = self._incoming.keep()
         came = ReceivedEdit(identity=identity, peer=self._caller.name, kept=kept, references=references)
         refused = self._on_edit(came)

@@ -208,18 +208,17 @@ class _Result:
         """Nothing was begun."""
 
 
-class _Image:
-    """An MR image on its way into the spool."""
+class Spooled:
+    """An object on its way into the spool: written as it comes, kept at the end, and answered."""
 
     def __init__(
-        self, command: Command, context: Context, *, calling_ae: str, incoming: Incoming, storing: Storing
+        self, command: Command, context: Context, *, incoming: Incoming, storing: Storing, largest_bytes: int
     ) -> None:
         self._named = (command.sop_class_uid, command.sop_instance_uid)
         self._syntax = context.transfer_syntax
-        self._calling_ae = calling_ae
         self._incoming = incoming
         self._storing = storing
-        self._head = bytearray()
+        self._largest_bytes = largest_bytes
         self._size = 0
         self._refused: tuple[StoreStatus, Refused] | None = None
 
@@ -228,11 +227,9 @@ class _Image:
         if self._refused is not None:
             return
         self._size += len(piece)
-        if self._size > self._storing.largest_bytes:
+        if self._size > self._largest_bytes:
             self._give_up(StoreStatus.CANNOT_UNDERSTAND, Refused.TOO_LARGE)
             return
-        if len(self._head) < HEAD_BYTES:
-            self._head += piece[:HEAD_BYTES]
         try:
             self._incoming.write(piece)
         except (SpoolFull, OSError):
@@ -249,8 +246,6 @@ class _Image:
                 mismatch = error.reason.code in {MISMATCH, OTHER_STUDY}
                 status = StoreStatus.MISMATCH if mismatch else StoreStatus.CANNOT_UNDERSTAND
                 self._give_up(status, Refused.UNREADABLE)
-            except _OwnResult:
-                self._give_up(StoreStatus.SUCCESS, Refused.OWN_RESULT)
             except (SpoolFull, OSError):
                 log.exception("spool_unwritable")
                 self._give_up(StoreStatus.OUT_OF_RESOURCES, Refused.NO_ROOM)
@@ -263,21 +258,49 @@ class _Image:
         """The sender went away in the middle."""
         self._incoming.abandon()
 
+    def _keep(self) -> None:
+        """Keep the file, then have its row written; what may not stay is given up or raises."""
+        raise NotImplementedError
+
     def _give_up(self, status: StoreStatus, refused: Refused) -> None:
         """Leave no half file behind, and remember the answer."""
         self._refused = (status, refused)
         self._incoming.abandon()
+
+    def _require_announced(self, identity: InstanceIdentity) -> None:
+        """Raise UnreadableSeries unless it is the object that was announced."""
+        if self._named != (identity.sop_class_uid, identity.sop_instance_uid):
+            raise UnreadableSeries("The request names another object than it carries.", reason=MISMATCH)
+        if self._storing.only_study not in {None, identity.study_uid}:
+            raise UnreadableSeries("The object is of another study than was announced.", reason=OTHER_STUDY)
+
+
+class _Image(Spooled):
+    """An MR image on its way into the spool."""
+
+    def __init__(
+        self, command: Command, context: Context, *, calling_ae: str, incoming: Incoming, storing: Storing
+    ) -> None:
+        super().__init__(
+            command, context, incoming=incoming, storing=storing, largest_bytes=storing.largest_bytes
+        )
+        self._calling_ae = calling_ae
+        self._head = bytearray()
+
+    def write(self, piece: memoryview) -> None:
+        """Write it through, and hold its beginning."""
+        super().write(piece)
+        if self._refused is None and len(self._head) < HEAD_BYTES:
+            self._head += piece[:HEAD_BYTES]
 
     def _keep(self) -> None:
         """The file first, then the row."""
         self._incoming.hurry()
         identity = self._identity()
         if identity.own_result:
-            raise _OwnResult
-        if self._named != (identity.sop_class_uid, identity.sop_instance_uid):
-            raise UnreadableSeries("The request names another object than it carries.", reason=MISMATCH)
-        if self._storing.only_study not in {None, identity.study_uid}:
-            raise UnreadableSeries("The object is of another study than was announced.", reason=OTHER_STUDY)
+            self._give_up(StoreStatus.SUCCESS, Refused.OWN_RESULT)
+            return
+        self._require_announced(identity)
         kept = self._incoming.keep()
         self._storing.on_instance(
             Received(
@@ -293,7 +316,3 @@ class _Image:
         whole = self._size <= len(self._head)
         head = bytes(self._head) if whole else self._incoming.read_back(LONG_HEAD_BYTES)
         return read_identity(head, self._syntax)
-
-
-class _OwnResult(Exception):
-    """An image that this service made comes back."""
