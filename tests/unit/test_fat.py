@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from service.core.fat import FatReference, separate_fat
+from service.core.fat import FatReference, fat_of_stack, separate_fat
+from service.core.volume import Grid, Volume
 from service.errors import NotAssessable
 
 REFERENCE = FatReference(percentile=80.0, band_mm=(3.0, 20.0), threshold=0.5)
@@ -165,3 +166,23 @@ def test_noise_as_large_as_the_difference_is_withheld():
     with pytest.raises(NotAssessable) as error:
         separate_fat(image, compartment, SPACING, "fat_reference_bright", REFERENCE)
     assert error.value.reason.code == "no_fat_reference"
+
+
+def test_the_fat_of_a_stack_that_lies_on_its_side_stays_where_it_is():
+    """Rows that run to the patient's left, columns to the back, slices to the feet."""
+    image, compartment, truth = torso()
+    truth[0] = False
+    image[0, 70:76, 40:50] = 100.0
+    grid = Grid(
+        origins_mm=np.array([[0.0, 0.0, 5.0], [0.0, 0.0, 0.0]]),
+        column_direction=np.array([0.0, 1.0, 0.0]),
+        row_direction=np.array([1.0, 0.0, 0.0]),
+        pixel_spacing_mm=SPACING,
+        rows=120,
+        columns=120,
+    )
+    on_its_side = [array[::-1].transpose(0, 2, 1) for array in (image, compartment, truth)]
+    volume = Volume(values=on_its_side[0], grid=grid)
+    orientation = ("anterior", "right")
+    found = fat_of_stack(volume, on_its_side[1], orientation, "fat_reference_bright", REFERENCE)
+    assert (found == on_its_side[2]).all()
