@@ -7,8 +7,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Counting branches slows what is counted by half: unit tests alone must reach every one of the core's.
-# A file of tests stays in one process, because its servers and results are shared within it.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# A file of tests stays in one process, because its servers and results are shared within it; files are taken in the
+# order in which they are named, the long ones first, so that no process ends long before the other.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 DATA ?= ../shared/data
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -36,7 +37,7 @@ check: test-setup ## format, lint, types, import contracts, security lint, tests
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --severity-level medium --configfile pyproject.toml --recursive service
 	$(PYTEST) tests/unit --cov --cov-report=term
-	$(PYTEST) tests/integration tests/acceptance
+	$(PYTEST) tests/acceptance tests/integration
 
 format: test-setup ## put the code into the house format
 	$(BIN)/ruff format .

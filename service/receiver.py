@@ -15,11 +15,22 @@ from service import tracing
 from service.db.session import Sessions, make_sessions, require_current
 from service.dicom import commitment, reporting, tls
 from service.dicom.callers import Caller, CallerList
+from service.dicom.performed import OnStep, Said
 from service.dicom.scp import Bounds, Listener, Received, Receiver, Refused, Rejected
 from service.dicom.spool import Spool
 from service.errors import ConfigurationError
 from service.files import make_private_dir
-from service.pipeline import commit, confirm, deliver, edited_intake, intake, rejections, selftest, traces
+from service.pipeline import (
+    commit,
+    confirm,
+    deliver,
+    edited_intake,
+    intake,
+    performed,
+    rejections,
+    selftest,
+    traces,
+)
 from service.pipeline.presence import Presence
 from service.settings import Peer, Settings
 
@@ -107,6 +118,7 @@ def open_door(settings: Settings) -> Door:
                 on_edit=edited_intake.taker(sessions) if any(peer.edits for peer in settings.peer) else None,
                 on_report=reporter(settings, sessions) if _reports(settings) else None,
                 desk=commitment_desk(settings, sessions, spool),
+                on_step=step_taker(settings, sessions),
                 on_left=visits.end,
             ),
             bounds=Bounds(
@@ -171,6 +183,16 @@ def commitment_desk(settings: Settings, sessions: Sessions, spool: Spool) -> com
     )
 
 
+def step_taker(settings: Settings, sessions: Sessions) -> OnStep:
+    """Takes what scanners say that they made; one with several blocks says it by the first that may."""
+
+    def on_step(said: Said) -> int:
+        peer = next(peer for peer in _namesakes(settings, said.caller) if peer.mpps_scp)
+        return performed.take(sessions, peer.name, said, now=datetime.now(UTC))
+
+    return on_step
+
+
 def _namesakes(settings: Settings, caller: Caller | Peer) -> list[Peer]:
     """Every block of the settings with this AE title and address."""
     return [peer for peer in settings.peer if (peer.ae_title, peer.host) == (caller.ae_title, caller.host)]
@@ -191,6 +213,7 @@ def callers(settings: Settings) -> list[Caller]:
             may_send=peer.may_send,
             may_report=peer.confirm == "commitment",
             may_ask=any(each.commitment_scp for each in _namesakes(settings, peer)),
+            may_perform=any(each.mpps_scp for each in _namesakes(settings, peer)),
             may_edit=peer.edits,
             unwanted=peer.unwanted,
             tls=peer.tls,

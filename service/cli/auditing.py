@@ -1,17 +1,16 @@
 """The audit record: is it whole, and a copy of it."""
 
-import csv
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, TextIO
+from typing import Annotated, TextIO
 
 import typer
 
 from service.cli.people import ACTOR
+from service.core.audittable import Form, written
 from service.core.chain import EXPLAINED
 from service.db import audit as rows
 from service.db.people import record
@@ -23,12 +22,6 @@ from service.settings import Settings, load
 audit_app = typer.Typer(no_args_is_help=True, help="The record of who did what.")
 #: Faults that are told one by one; a chain that was cut in many places has as many.
 SHOWN = 20
-#: What formulas begin with (OWASP, CSV injection).
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-COLUMNS = (
-    *("id", "at", "actor", "action", "outcome", "object_type", "object_id", "address", "detail"),
-    *("chain_number", "chain_hash"),
-)
 Day = Annotated[str | None, typer.Option(help="YYYY-MM-DD, UTC.")]
 
 
@@ -74,9 +67,7 @@ def verify(
 @audit_app.command("export")
 def export(
     out: Annotated[Path | None, typer.Option(help="File to write; standard output when absent.")] = None,
-    form: Annotated[
-        Literal["csv", "json"], typer.Option("--format", help="csv, or json: one line each.")
-    ] = "csv",
+    form: Annotated[Form, typer.Option("--format", help="csv, or json: one line each.")] = "csv",
     since: Day = None,
     until: Day = None,
 ) -> None:
@@ -94,15 +85,7 @@ def export(
             detail=detail,
         )
     with _target(out) as file:
-        if form == "json":
-            for line in lines:
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            return
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for line in lines:
-            cells = {**line, "detail": _one_cell(line["detail"])}
-            writer.writerow({name: _harmless(value) for name, value in cells.items()})
+        file.writelines(written(lines, form))
 
 
 @contextmanager
@@ -112,18 +95,6 @@ def _target(out: Path | None) -> Iterator[TextIO]:
         return
     with out.open("x", encoding="utf-8", newline="") as file:
         yield file
-
-
-def _one_cell(detail: dict[str, Any] | None) -> str:
-    return "" if detail is None else json.dumps(detail, ensure_ascii=False, sort_keys=True)
-
-
-def _harmless(value: object) -> object:
-    """A text that a spreadsheet would take for a formula has an apostrophe in front.
-
-    Who tries to log in is written down as he called himself.
-    """
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def _day(text: str | None, *, days: int = 0) -> datetime | None:

@@ -118,9 +118,14 @@ def status(
     unknown = set(tell or []) - known
     if unknown:
         raise ConfigurationError(f"There are only {', '.join(sorted(known))}.", reason="bad_worklist")
-    with reading(_sessions(load())) as session:
+    sessions = _sessions(load())
+    with reading(sessions) as session:
         found = backfills.counts(session)
         lines = backfills.listed(session, tell) if tell else []
+    if tell:
+        with sessions.begin() as session:
+            detail = {"rows": len(lines)}
+            record(session, at=datetime.now(UTC), actor=ACTOR, action="backfill_listed", detail=detail)
     for (peer, outcome), count in sorted(found.items(), key=str):
         typer.echo(f"{peer}\t{outcome or 'waiting'}\t{count}")
     for line in lines:

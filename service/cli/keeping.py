@@ -12,8 +12,9 @@ import service
 from service.cli.people import ACTOR
 from service.cli.standing import standing
 from service.db import retention as rows
+from service.db.people import record
 from service.db.session import Sessions, make_sessions, reading, require_current
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, SchemaMismatch
 from service.pipeline import backup as copies
 from service.pipeline import retention
 from service.pipeline.backup import Copied, Extras, Place
@@ -32,6 +33,7 @@ def backup(
 ) -> None:
     """Copy database, images, results, settings, secrets and networks, while the service runs."""
     settings = load()
+    _note(settings, "backup_ordered")
     copied = copies.backup(
         _place(settings),
         out,
@@ -51,12 +53,24 @@ def restore(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder o
     """Put a backup into an empty HOME and an empty database, with the doors shut."""
     settings = load()
     copied = copies.restore(folder, _place(settings))
+    _note(settings, "backup_restored")
     typer.echo(f"restored {_told(copied)} to {settings.home}")
     typer.echo(
         f"Settings, secrets and networks lie in {settings.home / copies.RESTORED}: "
         "put them where your settings expect them, then start the doors."
     )
     _tell_damaged(copied)
+
+
+def _note(settings: Settings, action: str) -> None:
+    """A line of the audit record: a copy of everything is an export. An older database has to do without."""
+    url = settings.resolved_database_url
+    try:
+        require_current(url)
+    except SchemaMismatch:
+        return
+    with make_sessions(url).begin() as session:
+        record(session, at=datetime.now(UTC), actor=ACTOR, action=action)
 
 
 def _place(settings: Settings) -> Place:
@@ -85,14 +99,18 @@ def _settings_files(settings: Settings) -> Iterator[tuple[str, Path]]:
     if settings.rules.endswith(".toml") and Path(settings.rules).expanduser().is_file():
         yield "rules.toml", Path(settings.rules).expanduser()
     yield from _files_of("", settings)
-    for peer in settings.peer:
-        yield from _files_of(f"{peer.name}.", peer)
 
 
 def _files_of(prefix: str, model: BaseModel) -> Iterator[tuple[str, Path]]:
+    """Every file that a table of the settings names, and the tables below it."""
     for name, value in model:
         if name != "config" and isinstance(value, Path) and value.is_file():
             yield f"{prefix}{name}/{value.name}", value
+        elif isinstance(value, BaseModel):
+            yield from _files_of(f"{prefix}{name}.", value)
+        elif isinstance(value, tuple):
+            for each in (each for each in value if isinstance(each, BaseModel)):
+                yield from _files_of(f"{prefix}{name}.{getattr(each, 'name', '')}.", each)
 
 
 def _model_files(settings: Settings) -> dict[str, Path]:

@@ -16,7 +16,10 @@ user_app = typer.Typer(no_args_is_help=True, help="People who may log in.")
 key_app = typer.Typer(no_args_is_help=True, help="API keys for programs.")
 Name = Annotated[str, typer.Argument(help="Name of the user or key.")]
 RoleName = Annotated[
-    str, typer.Option("--role", help="viewer, reviewer, operator, admin or auditor; for a key also sender.")
+    str,
+    typer.Option(
+        "--role", help="viewer, reviewer, operator, admin, auditor or monitor; for a key also sender."
+    ),
 ]
 
 
@@ -65,6 +68,17 @@ def enable_user(name: Name) -> None:
     with _sessions().begin() as session:
         people.enable_user(session, name=name, now=datetime.now(UTC), actor=ACTOR)
     typer.echo(f"{name} is enabled")
+
+
+@user_app.command("role")
+def change_role(
+    name: Name,
+    role: Annotated[str, typer.Argument(help="viewer, reviewer, operator, admin, auditor or monitor.")],
+) -> None:
+    """Give a user another role; its logins end."""
+    with _sessions().begin() as session:
+        people.change_role(session, name=name, role=role, now=datetime.now(UTC), actor=ACTOR)
+    typer.echo(f"{name} has the role {role}")
 
 
 @user_app.command("passwd")

@@ -93,7 +93,7 @@ def _event(code: Coded, action: str, kind: Coded | None = None) -> Event:
 
 _CHANGED_PEOPLE = (
     *("user_added", "user_enabled", "user_disabled", "password_changed", "password_reset"),
-    *("key_added", "key_revoked", "role_changed"),
+    *("key_added", "key_revoked", "role_changed", "account_change"),
 )
 #: Actions of which the name does not say it already.
 _EVENTS: Final[dict[str, Event]] = {

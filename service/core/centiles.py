@@ -61,12 +61,13 @@ def reference(
             continue
         code = why_not(table, family)
         if code is None:
-            return _drawn(table), ()
+            return drawn(table), ()
         misfits.append((table.reference, code))
     return None, tuple(misfits)
 
 
-def _drawn(table: NormTable) -> Reference:
+def drawn(table: NormTable) -> Reference:
+    """The centiles of a table."""
     return Reference(
         norm=table.reference,
         status=table.status,

@@ -191,7 +191,7 @@ def _chart(month: Ints, values: Floats, what: tuple[Measure, str, str], *, today
         measure=measure,
         dimension=dimension,
         name=name,
-        centre=None if limits is None else math.exp(limits.centre),
+        centre=None if limits is None else _told(limits.centre),
         points=points,
         alarms=tuple(
             point.month for point in points if point.state == "outside" and point.month >= watched(today)
@@ -229,10 +229,15 @@ def _limits(months: _Months, month: Ints, values: Floats, *, today: int) -> _Lim
     )
 
 
+def _told(logarithm: float) -> float:
+    """A ratio to a tenth of a per cent, because a median is often the value of one person."""
+    return round(math.exp(logarithm), 3)
+
+
 def _points(months: _Months, limits: _Limits | None) -> Iterator[Point]:
     for month, people, median in zip(months.month, months.people, months.median, strict=True):
         number = rounded(int(people))
-        ratio = math.exp(median)
+        ratio = _told(median)
         if limits is None:
             yield Point(month=int(month), people=number, ratio=ratio, low=None, high=None, state="no_limits")
             continue
@@ -242,7 +247,7 @@ def _points(months: _Months, limits: _Limits | None) -> Iterator[Point]:
             month=int(month),
             people=number,
             ratio=ratio,
-            low=math.exp(limits.centre - half),
-            high=math.exp(limits.centre + half),
+            low=_told(limits.centre - half),
+            high=_told(limits.centre + half),
             state="baseline" if int(month) in limits.months else state,
         )

@@ -158,6 +158,7 @@ GERMAN: Final[dict[str, str]] = {
     "lumbar": "lumbal",
     "sacral": "sakral",
     "whole spine": "ganze Wirbelsäule",
+    "elsewhere": "andere Körperregion",
     "unknown": "unbekannt",
     "age, sex and height not known": "Alter, Geschlecht und Größe nicht bekannt",
     "age {age} y": "Alter {age} J.",

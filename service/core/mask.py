@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,16 @@ class Label(IntEnum):
     LEAN_RIGHT = 2
     IMAT_LEFT = 3
     IMAT_RIGHT = 4
+
+
+#: The colours that the SEG recommends (service/dicom/codes.py): muscle and body fat as dcmqi shows
+#: them, the right side at 80 % brightness.
+COLOURS: Final = {
+    Label.LEAN_LEFT: (192, 104, 88),
+    Label.LEAN_RIGHT: (153, 83, 70),
+    Label.IMAT_LEFT: (230, 220, 70),
+    Label.IMAT_RIGHT: (184, 176, 56),
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

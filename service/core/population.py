@@ -4,6 +4,7 @@ Two things keep people hidden. A cell of fewer than ``FEWEST`` people is not tol
 where the rest would tell it by subtraction; and every number of people is rounded to ``FEWEST``, so that
 the difference of two tables, or of one on two days, is no person. No quantile is told
 with fewer than ``FEWEST`` people on one side of it; medians of overlapping groups cannot be subtracted.
+A quantile is often the value of one person, so three figures of it are told: more would name whose it is.
 """
 
 from collections.abc import Sequence
@@ -224,8 +225,13 @@ def by_age(records: Records, measure: str) -> tuple[AgeBand, ...]:
 
 
 def _age_band(sex: str, from_years: int, values: Floats) -> AgeBand:
-    p25, p50, p75 = quartiles(values)
+    p25, p50, p75 = (figures(value) for value in quartiles(values))
     return AgeBand(sex=sex, from_years=from_years, people=rounded(len(values)), p25=p25, p50=p50, p75=p75)
+
+
+def figures(value: float | None) -> float | None:
+    """A value as it is told: three figures, which is more than the method resolves."""
+    return None if value is None else float(f"{value:.3g}")
 
 
 def quartiles(values: Floats) -> tuple[float | None, float | None, float | None]:

@@ -18,7 +18,8 @@ Contrast = Literal[
     "stir",
     "other",
 ]
-Region = Literal["cervical", "thoracic", "lumbar", "thoracolumbar", "whole_spine", "unknown"]
+#: A level of the spine; "elsewhere" is a part of the body without it.
+Region = Literal["cervical", "thoracic", "lumbar", "thoracolumbar", "whole_spine", "elsewhere", "unknown"]
 Sex = Literal["M", "F"]
 
 
@@ -78,6 +79,8 @@ class Person:
     sex_source: str | None = None
     height_m: float | None = None
     height_source: str | None = None
+    #: The images of the stack name several people.
+    several: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

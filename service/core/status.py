@@ -25,6 +25,18 @@ class CompletionReason(StrEnum):
     HARD_CAP = "hard_cap"
     #: As many images are here as its sender says there are, and the slice positions have no hole.
     COUNTED = "counted"
+    #: Every image is here that the scanner says it made (MPPS).
+    PERFORMED = "performed"
+
+
+class StepState(StrEnum):
+    """Where a performed procedure step stands, as its scanner says (PS3.3 C.4.14)."""
+
+    IN_PROGRESS = "in_progress"
+    #: Ended, and what it made is what it lists.
+    COMPLETED = "completed"
+    #: Broken off.
+    DISCONTINUED = "discontinued"
 
 
 class Difference(StrEnum):

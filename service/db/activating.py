@@ -12,8 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from service.core.activation import LONGEST_REASON, ActivationState, Kind, Thing
-from service.db.activations import ActivationFacts, before, facts_of, find_proposed, person_of
+from service.core.activation import BY_SETTINGS, LONGEST_REASON, ActivationState, Kind, Thing
+from service.db.activations import KEY_ACTOR, ActivationFacts, before, facts_of, find_proposed, person_of
 from service.db.people import record
 from service.db.tables import Activation
 from service.errors import InvalidRequest
@@ -37,10 +37,10 @@ def submit(
     """Put a thing into force, or propose it where another person has to confirm.
 
     ``back_from`` is the activation that this one rolls back. The first of its kind needs no second person:
-    before it, nothing is in force that could be kept. Raises InvalidRequest where one is proposed already,
-    where nothing would change, or where somebody else was faster.
+    before it, nothing is in force that could be kept. Raises InvalidRequest as ``require_new``, and where
+    somebody else was faster.
     """
-    require_new(session, thing)
+    require_new(session, thing, by)
     current = _active(session, thing.kind)
     row = Activation(
         kind=thing.kind,
@@ -68,8 +68,12 @@ def submit(
     return facts_of(row)
 
 
-def require_new(session: Session, thing: Thing) -> None:
-    """Raise InvalidRequest where another change of its kind is proposed, or where nothing would change."""
+def require_new(session: Session, thing: Thing, by: By) -> None:
+    """Raise InvalidRequest where another change of its kind is proposed, or where nothing would change.
+
+    Where a second person is asked, also unless the first one is known: else one person could be both. The
+    settings alone may propose without; whoever changes them has the machine, and could make accounts too.
+    """
     if find_proposed(session, thing.kind) is not None:
         raise InvalidRequest(
             "Another change of this kind waits for its confirmation. Confirm or refuse it first.",
@@ -78,13 +82,20 @@ def require_new(session: Session, thing: Thing) -> None:
     current = _active(session, thing.kind)
     if current is not None and (current.name, current.sha256) == (thing.name, thing.sha256):
         raise _already_active()
+    asked = by.second_person and current is not None and by.actor != BY_SETTINGS
+    if asked and person_of(session, by.actor) is None:
+        raise InvalidRequest(
+            "Two people are asked for, and it is not known which person proposes. Log in on the page, or "
+            "name a user on the command line.",
+            reason="proposer_unknown",
+        )
 
 
 def require_confirmable(session: Session, facts: ActivationFacts, by: By) -> None:
     """Raise InvalidRequest where it is not proposed (any more).
 
-    Where a second person is asked, also unless the one who confirms is known to be another one than the one
-    who proposed.
+    Where a second person is asked, also unless it is a person who confirms (a key may lie anywhere), known to
+    be another one than the one who proposed.
     """
     if facts.state is not ActivationState.PROPOSED:
         raise InvalidRequest(f"This is {facts.state.replace('_', ' ')} already.", reason="not_proposed")
@@ -93,7 +104,7 @@ def require_confirmable(session: Session, facts: ActivationFacts, by: By) -> Non
     person = person_of(session, by.actor)
     if by.actor == facts.asked_by or (person is not None and person == facts.asked_person):
         raise InvalidRequest("Whoever proposed a change does not confirm it.", reason="own_proposal")
-    if person is None:
+    if person is None or by.actor.startswith(KEY_ACTOR):
         raise InvalidRequest(
             "It is not known which person confirms. Log in on the page, or name a user on the command line.",
             reason="confirmer_unknown",

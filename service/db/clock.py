@@ -12,7 +12,8 @@ from sqlalchemy import ColumnElement, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.core.status import AnalysisState, CommitmentState, DeliveryState, SeriesState
-from service.db.tables import Analysis, CommitmentRequest, Delivery, Series
+from service.db import notices
+from service.db.tables import Analysis, CommitmentRequest, Delivery, Notice, ReplayOrder, Series
 
 #: How far the clocks of two hosts may differ without anything being called wrong (chosen by us: hosts that
 #: ask a time server differ by far less).
@@ -29,6 +30,10 @@ class Waits:
     confirmation: timedelta = timedelta(hours=12)
     #: Until a sender is told again what we hold of what it sent.
     commitment: timedelta = timedelta(hours=12)
+    #: Until an ordered replay may be begun again: a lease, or the wait after a failed attempt.
+    replay: timedelta = timedelta(hours=1)
+    #: Until a message to somebody who is told of trouble is tried again.
+    notice: timedelta = timedelta(hours=4)
 
 
 #: Longer than any wait that the usual settings make.
@@ -86,6 +91,19 @@ def _wrong(waits: Waits, now: datetime) -> list[tuple[Any, ColumnElement[bool], 
                 CommitmentRequest.state == CommitmentState.OPEN,
                 CommitmentRequest.next_at > now + waits.commitment + SLACK,
             ),
+            {"next_at": now},
+        ),
+        (
+            ReplayOrder,
+            and_(
+                ReplayOrder.finished_at.is_(None),
+                ReplayOrder.taken_until > now + waits.replay + SLACK,
+            ),
+            {"taken_until": now},
+        ),
+        (
+            Notice,
+            and_(Notice.state == notices.PENDING, Notice.next_at > now + waits.notice + SLACK),
             {"next_at": now},
         ),
         (

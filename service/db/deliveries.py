@@ -215,7 +215,9 @@ def _begin(session: Session, output_id: int, peer: str, *, now: datetime, held: 
     )
     if revived is not None:
         return revived
+    of_result = select(Output.analysis_id).where(Output.id == output_id, Output.withdrawal.is_(False))
     row = Delivery(output_id=output_id, peer=peer, state=state, next_at=next_at, created_at=now)
+    row.analysis_id = session.scalar(of_result)
     session.add(row)
     session.flush()
     return row.id

@@ -48,8 +48,6 @@ class Came(StrEnum):
     SAME = "same"
     #: Other bytes under an identifier that is taken, by an earlier one or by an object of ours.
     CONFLICT = "conflict"
-    #: An object that we made, as we made it.
-    OWN = "own"
     #: It lies on no image of ours.
     UNKNOWN = "unknown"
     #: It names another person or study than its images.
@@ -79,9 +77,10 @@ class EditFacts:
 
 def arrive(session: Session, facts: EditFacts, *, now: datetime) -> Came:
     """Write down a segmentation, or say why its file is not wanted."""
-    ours = session.scalar(select(Output.sha256).where(Output.sop_instance_uid == facts.sop_instance_uid))
-    if ours is not None:
-        return Came.OWN
+    # Ours coming back unchanged was dropped at the door.
+    ours = select(Output.id).where(Output.sop_instance_uid == facts.sop_instance_uid)
+    if session.scalar(ours.limit(1)) is not None:
+        return Came.CONFLICT
     seen = _series_of(session, facts.references)
     if seen is None:
         return Came.UNKNOWN

@@ -6,12 +6,25 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, cast
 
-from sqlalchemy import Insert, Table, and_, bindparam, case, delete, func, or_, select, true, update
+from sqlalchemy import (
+    Insert,
+    ScalarSelect,
+    Table,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from service import tracing
-from service.core.status import CompletionReason, SeriesState
+from service.core.status import CompletionReason, SeriesState, StepState
 from service.db.tables import (
     Analysis,
     Base,
@@ -19,6 +32,8 @@ from service.db.tables import (
     Door,
     Event,
     Instance,
+    PerformedSeries,
+    PerformedStep,
     RejectedCaller,
     Series,
     Study,
@@ -145,6 +160,8 @@ class OpenSeries:
     expected: int | None = None
     #: The sender was asked after the last image came, and no image is missing.
     counted: bool = False
+    #: Exactly as many images are here as the scanner says it made.
+    performed: bool = False
     #: AE title of the first sender.
     calling_ae: str = ""
 
@@ -293,7 +310,7 @@ def _touch(session: Session, series_uid: str, person: tuple[str, ...], *, now: d
 def open_series(
     session: Session, *, now: datetime, quiet: timedelta, hard_cap: timedelta
 ) -> list[OpenSeries]:
-    """Series that may be complete: all images came that there are, or the hard cap passed.
+    """Series that may be complete: all images came that were made or that there are, or the hard cap passed.
 
     Where nobody says how many there are, those of which nothing came for the quiet time.
     """
@@ -313,6 +330,7 @@ def open_series(
             Series.counted_at,
             Series.calling_ae,
             reopened.label("again"),
+            _performed().label("performed"),
         )
         .where(Series.state == SeriesState.RECEIVING)
         .order_by(Series.id)
@@ -323,7 +341,8 @@ def open_series(
         since = min(row.again or row.first_at, row.last_at)
         fresh = row.expected is not None and row.counted_at is not None and row.counted_at >= row.last_at
         capped = since <= now - hard_cap
-        if row.last_at <= now - quiet or capped or fresh:
+        settled = row.last_at <= now - quiet or capped or fresh
+        if settled or row.performed is not None:
             images = tuple(
                 (image.path, image.sop_instance_uid, image.sha256)
                 for image in session.execute(
@@ -332,8 +351,9 @@ def open_series(
                     .order_by(Instance.id)
                 )
             )
-            missing = row.expected is not None and len(images) < row.expected
-            if missing and not capped:
+            missing = len(images) < max(row.expected or 0, row.performed or 0)
+            performed = len(images) == row.performed and not missing
+            if (missing and not capped) or not (settled or performed):
                 continue
             found.append(
                 OpenSeries(
@@ -342,12 +362,24 @@ def open_series(
                     last_at=row.last_at,
                     since=since,
                     images=images,
-                    expected=row.expected,
+                    expected=row.expected if row.performed is None else row.performed,
                     counted=fresh and not missing,
+                    performed=performed,
                     calling_ae=row.calling_ae,
                 )
             )
     return found
+
+
+def _performed() -> ScalarSelect[int]:
+    """How many images of a series a completed step made, where one says so; of several the larger number."""
+    return (
+        select(func.max(PerformedSeries.images))
+        .join(PerformedStep, PerformedStep.id == PerformedSeries.step_id)
+        .where(PerformedSeries.series_uid == Series.series_uid, PerformedStep.state == StepState.COMPLETED)
+        .correlate(Series)
+        .scalar_subquery()
+    )
 
 
 def countable(session: Session, *, senders: Sequence[str], until: datetime) -> list[Countable]:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from service.core.status import AnalysisState, DeliveryState, SeriesState
 from service.db.ledger import lock_study
 from service.db.optouts import plain
-from service.db.retention import backfill_of
+from service.db.retention import backfill_of, steps_of
 from service.db.tables import (
     Analysis,
     AnalysisInput,
@@ -25,6 +25,8 @@ from service.db.tables import (
     Instance,
     LegalHold,
     Output,
+    PerformedSeries,
+    PerformedStep,
     PopulationRow,
     ReplayOrder,
     Review,
@@ -141,6 +143,7 @@ def rows_of(session: Session, study_id: int) -> Iterator[tuple[str, list[dict[st
     series = select(Series.id).where(Series.study_id == study_id)
     analyses = select(Analysis.id).where(Analysis.study_id == study_id)
     outputs = select(Output.id).where(Output.analysis_id.in_(analyses))
+    steps = steps_of(study_id)
     of_analysis = AuditEntry.object_type == "analysis", AuditEntry.object_id.in_(_texts(session, analyses))
     of_study = AuditEntry.object_type == "study", AuditEntry.object_id == str(study_id)
     for table, where in (
@@ -149,6 +152,8 @@ def rows_of(session: Session, study_id: int) -> Iterator[tuple[str, list[dict[st
         (Series, (Series.study_id == study_id,)),
         (Instance, (Instance.series_id.in_(series),)),
         (SetAside, (SetAside.series_id.in_(series),)),
+        (PerformedStep, (PerformedStep.id.in_(steps),)),
+        (PerformedSeries, (PerformedSeries.step_id.in_(steps),)),
         (Edit, (Edit.series_id.in_(series),)),
         (Analysis, (Analysis.study_id == study_id,)),
         (AnalysisInput, (AnalysisInput.analysis_id.in_(analyses),)),

@@ -46,6 +46,8 @@ class Role(StrEnum):
     ADMIN = "admin"
     #: Reads the audit record and the status, never a result.
     AUDITOR = "auditor"
+    #: Sees the state of the service and nothing else: for monitoring, and for who keeps the machine running.
+    MONITOR = "monitor"
     #: Sends images by STOW-RS, and sees nothing; for keys alone.
     SENDER = "sender"
 
@@ -137,16 +139,16 @@ def create_first_admin(session: Session, now: datetime) -> str | None:
     return add_user(session, name="admin", role=Role.ADMIN, now=now, actor="service")
 
 
-def add_user(session: Session, *, name: str, role: str, now: datetime, actor: str) -> str:
+def add_user(
+    session: Session, *, name: str, role: str, now: datetime, actor: str, address: str | None = None
+) -> str:
     """Make a user and return a one-time password, to be changed at the first login."""
     cleaned = _name(name)
     if cleaned in RESERVED:
         raise InvalidRequest("This name is the audit record's own.", reason="bad_name")
-    if _role(role) is Role.SENDER:
-        raise InvalidRequest("The role sender is for keys, not for people.", reason="bad_role")
-    password = one_time_password()
+    wanted, password = _role_of_people(role), one_time_password()
     user = User(
-        name=cleaned, role=_role(role), password_hash=HASHER.hash(password), must_change=True, created_at=now
+        name=cleaned, role=wanted, password_hash=HASHER.hash(password), must_change=True, created_at=now
     )
     try:
         with session.begin_nested():
@@ -160,6 +162,7 @@ def add_user(session: Session, *, name: str, role: str, now: datetime, actor: st
         action="user_added",
         object_type="user",
         object_id=cleaned,
+        address=address,
         detail={"role": str(user.role)},
     )
     return password
@@ -181,23 +184,29 @@ def list_users(session: Session) -> list[UserFacts]:
     ]
 
 
-def disable_user(session: Session, *, name: str, now: datetime, actor: str) -> None:
+def disable_user(
+    session: Session, *, name: str, now: datetime, actor: str, address: str | None = None
+) -> None:
     """Shut a user out, now: live logins end too."""
     user = _user(session, name)
     user.disabled = True
     end_sessions(session, user_id=user.id, now=now)
-    record(session, at=now, actor=actor, action="user_disabled", object_type="user", object_id=user.name)
+    _note(session, user, "user_disabled", now=now, actor=actor, address=address)
 
 
-def enable_user(session: Session, *, name: str, now: datetime, actor: str) -> None:
+def enable_user(
+    session: Session, *, name: str, now: datetime, actor: str, address: str | None = None
+) -> None:
     """Let a disabled user in again, with the password or the provider as before."""
     user = _user(session, name)
     user.disabled = False
     forget_failures(user)
-    record(session, at=now, actor=actor, action="user_enabled", object_type="user", object_id=user.name)
+    _note(session, user, "user_enabled", now=now, actor=actor, address=address)
 
 
-def reset_password(session: Session, *, name: str, now: datetime, actor: str) -> str:
+def reset_password(
+    session: Session, *, name: str, now: datetime, actor: str, address: str | None = None
+) -> str:
     """Give a user a new one-time password, lift a lock, let a disabled user in again, and end its logins."""
     password = one_time_password()
     user = _local_user(session, name)
@@ -206,8 +215,23 @@ def reset_password(session: Session, *, name: str, now: datetime, actor: str) ->
     user.disabled = False
     forget_failures(user)
     end_sessions(session, user_id=user.id, now=now)
-    record(session, at=now, actor=actor, action="password_reset", object_type="user", object_id=user.name)
+    _note(session, user, "password_reset", now=now, actor=actor, address=address)
     return password
+
+
+def change_role(
+    session: Session, *, name: str, role: str, now: datetime, actor: str, address: str | None = None
+) -> None:
+    """Give a user another role, and end its logins; a provider gives its people their roles itself."""
+    user, wanted = _user(session, name), _role_of_people(role)
+    if user.issuer is not None:
+        raise InvalidRequest(f"The provider gives {name!r} the role.", reason="role_by_provider")
+    if user.role == wanted:
+        return
+    detail = {"role": str(wanted), "was": user.role}
+    user.role = wanted
+    end_sessions(session, user_id=user.id, now=now)
+    _note(session, user, "role_changed", now=now, actor=actor, address=address, detail=detail)
 
 
 def set_password(session: Session, *, name: str, password: str, now: datetime, actor: str) -> None:
@@ -254,6 +278,37 @@ def _role(role: str) -> Role:
         ) from error
 
 
+def _role_of_people(role: str) -> Role:
+    """The role of that name, which a person may have."""
+    wanted = _role(role)
+    if wanted is Role.SENDER:
+        raise InvalidRequest("The role sender is for keys, not for people.", reason="bad_role")
+    return wanted
+
+
+def _note(
+    session: Session,
+    user: User,
+    action: str,
+    *,
+    now: datetime,
+    actor: str,
+    address: str | None,
+    detail: dict[str, Any] | None = None,
+) -> None:
+    """Write down what was done to a user."""
+    record(
+        session,
+        at=now,
+        actor=actor,
+        action=action,
+        object_type="user",
+        object_id=user.name,
+        address=address,
+        detail=detail,
+    )
+
+
 def _user(session: Session, name: str) -> User:
     """The user of that name."""
     user = session.scalar(select(User).where(User.name == name))
@@ -295,6 +350,7 @@ def add_key(
     now: datetime,
     actor: str,
     lifetime: timedelta | None = None,
+    address: str | None = None,
 ) -> str:
     """Make an API key and return it, this once; without a ``lifetime`` it lives until it is revoked."""
     cleaned = _name(name)
@@ -315,6 +371,7 @@ def add_key(
         action="key_added",
         object_type="key",
         object_id=cleaned,
+        address=address,
         detail={"role": str(row.role), **({"expires": expires_at.isoformat()} if expires_at else {})},
     )
     return key
@@ -335,13 +392,21 @@ def list_keys(session: Session) -> list[KeyFacts]:
     ]
 
 
-def revoke_key(session: Session, *, name: str, now: datetime, actor: str) -> None:
+def revoke_key(session: Session, *, name: str, now: datetime, actor: str, address: str | None = None) -> None:
     """Make a key worthless, now."""
     key = session.scalar(select(ApiKey).where(ApiKey.name == name))
     if key is None:
         raise InvalidRequest(f"There is no key {name!r}.", reason="no_such_key")
     key.revoked_at = key.revoked_at or now
-    record(session, at=now, actor=actor, action="key_revoked", object_type="key", object_id=key.name)
+    record(
+        session,
+        at=now,
+        actor=actor,
+        action="key_revoked",
+        object_type="key",
+        object_id=key.name,
+        address=address,
+    )
 
 
 def find_key(session: Session, *, key: str, now: datetime) -> tuple[KeyFacts, bool] | None:

@@ -1,6 +1,7 @@
 """Statements about what is kept for how long: which studies are finished and old, and legal holds.
 
-The unit is the study: nothing of it goes while any of its series, analyses or deliveries is unfinished.
+The unit is the study: nothing of it goes while any of its series, analyses, deliveries, edited segmentations
+or ordered replays is unfinished.
 """
 
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ from service.db.tables import (
     Instance,
     LegalHold,
     Output,
+    PerformedSeries,
+    PerformedStep,
     PopulationRow,
     ReplayOrder,
     Review,
@@ -77,6 +80,11 @@ def _old(kept: Kept, until: datetime) -> Select[int]:
         ~exists().where(
             Analysis.study_id == Study.id,
             or_(Analysis.state.not_in(TERMINAL), Analysis.finished_at > until, Analysis.withdrawn_at > until),
+        ),
+        ~exists().where(
+            ReplayOrder.analysis_id == Analysis.id,
+            Analysis.study_id == Study.id,
+            ReplayOrder.finished_at.is_(None),
         ),
         ~exists().where(
             Delivery.output_id == Output.id,
@@ -260,11 +268,19 @@ def backfill_of(study_id: int) -> ColumnElement[bool]:
     )
 
 
+def steps_of(study_id: int) -> Select[int]:
+    """Performed procedure steps that made a series of a study."""
+    series = select(Series.series_uid).where(Series.study_id == study_id)
+    return select(PerformedSeries.step_id).where(PerformedSeries.series_uid.in_(series)).distinct()
+
+
 def delete_study(session: Session, study_id: int, *, now: datetime) -> None:
     """Take out every row of a study but those of the audit record."""
     analyses = select(Analysis.id).where(Analysis.study_id == study_id)
     series = select(Series.id).where(Series.study_id == study_id)
     outputs = select(Output.id).where(Output.analysis_id.in_(analyses))
+    # A step is of one patient: what it says of another study's series is evidence alone.
+    steps = session.scalars(steps_of(study_id)).all()
     session.execute(
         update(Analysis).where(Analysis.supersedes_id.in_(analyses)).values(supersedes_id=None),
         execution_options={"synchronize_session": False},
@@ -281,6 +297,8 @@ def delete_study(session: Session, study_id: int, *, now: datetime) -> None:
         delete(Analysis).where(Analysis.study_id == study_id),
         delete(SetAside).where(SetAside.series_id.in_(series)),
         delete(Edit).where(Edit.series_id.in_(series)),
+        delete(PerformedSeries).where(PerformedSeries.step_id.in_(steps)),
+        delete(PerformedStep).where(PerformedStep.id.in_(steps)),
         delete(Instance).where(Instance.series_id.in_(series)),
         delete(Series).where(Series.study_id == study_id),
         delete(Backfill).where(backfill_of(study_id)),

@@ -227,6 +227,12 @@ def waiting(session: Session, *, before: int | None = None, limit: int = 50) -> 
     return session.scalars(statement.order_by(Analysis.id.desc()).limit(limit)).all()
 
 
+def finished(session: Session, ids: Sequence[int]) -> dict[int, datetime | None]:
+    """When each of these analyses was finished."""
+    rows = session.execute(select(Analysis.id, Analysis.finished_at).where(Analysis.id.in_(ids)))
+    return {row.id: row.finished_at for row in rows}
+
+
 def held(session: Session) -> tuple[int, datetime | None]:
     """How many current results wait for a review, and since when the first of them."""
     mine, same = aliased(Output), aliased(Output)

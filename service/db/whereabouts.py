@@ -214,14 +214,13 @@ def _reason() -> ColumnElement[str | None]:
 
 def _own(only: Select[int] | None) -> Subquery:
     """How far the worst object of each analysis is, by its own deliveries."""
-    output, sent = aliased(Output), aliased(Delivery)
+    sent = aliased(Delivery)
     statement = (
-        select(output.analysis_id.label("analysis_id"), func.min(_rank(sent)).label("rank"))
-        .join_from(output, sent, sent.output_id == output.id)
-        .where(output.withdrawal.is_(False))
-        .group_by(output.analysis_id)
+        select(sent.analysis_id.label("analysis_id"), func.min(_rank(sent)).label("rank"))
+        .where(sent.analysis_id.is_not(None))
+        .group_by(sent.analysis_id)
     )
-    return (statement if only is None else statement.where(output.analysis_id.in_(only))).subquery()
+    return (statement if only is None else statement.where(sent.analysis_id.in_(only))).subquery()
 
 
 def _shared(only: Select[int] | None) -> Subquery:

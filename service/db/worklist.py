@@ -22,6 +22,8 @@ from service.errors import InvalidRequest
 
 #: Without words these say nothing: why a flag is dismissed, and what a comment is.
 NEEDS_COMMENT: frozenset[FlagStep] = frozenset({"dismiss", "comment"})
+#: Roles that look after flags; a test holds them to what the door grants.
+HANDLERS: frozenset[Role] = frozenset({Role.REVIEWER, Role.ADMIN})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,14 +116,13 @@ def _is_raised(analysis: Analysis) -> bool:
 
 
 def _may_take(session: Session, name: str) -> bool:
-    """Whether there is a person of this name who can log in and sees results."""
+    """Whether there is a person of this name who can log in and may look after flags."""
     return name in takers(session)
 
 
 def takers(session: Session) -> list[str]:
-    """Names of the people whom flags can be handed over to: they can log in, and their role shows results."""
-    blind = (Role.AUDITOR, Role.SENDER)
-    found = select(User.name).where(User.disabled.is_(False), User.role.not_in(blind)).order_by(User.name)
+    """Names of the people whom flags can be handed over to: they can log in, and may finish with them."""
+    found = select(User.name).where(User.disabled.is_(False), User.role.in_(HANDLERS)).order_by(User.name)
     return list(session.scalars(found))
 
 

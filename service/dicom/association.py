@@ -50,7 +50,15 @@ LOOK_SECONDS: Final = 1.0
 STANDARD_ROOT: Final = "1.2.840.10008."
 STORAGE_ROOT: Final = "1.2.840.10008.5.1.4.1.1."
 #: Requests that carry a dataset; what becomes of it says the handler.
-WITH_DATASET: Final = frozenset({CommandField.C_STORE, CommandField.N_EVENT_REPORT, CommandField.N_ACTION})
+WITH_DATASET: Final = frozenset(
+    {
+        CommandField.C_STORE,
+        CommandField.N_EVENT_REPORT,
+        CommandField.N_ACTION,
+        CommandField.N_CREATE,
+        CommandField.N_SET,
+    }
+)
 
 
 class Sink(Protocol):
@@ -73,7 +81,7 @@ class Handler(Protocol):
         """Whether the requestor may come in."""
 
     def open(self, command: Command, context: Context) -> Sink:
-        """Where the dataset of this C-STORE, N-EVENT-REPORT or N-ACTION goes; never raises."""
+        """Where the dataset of a request of ``WITH_DATASET`` goes; never raises."""
 
     def offer(self) -> "Offer":
         """What the requestor, who was admitted, may use."""
@@ -341,7 +349,7 @@ class Association:
         """The answer to a request that carries no dataset."""
         if command.field == CommandField.C_ECHO:
             return Status.SUCCESS
-        if command.field == CommandField.N_ACTION:
+        if command.field in {CommandField.N_ACTION, CommandField.N_CREATE, CommandField.N_SET}:
             return self._handler.open(command, context).finish()
         if command.field in WITH_DATASET:
             return Status.PROCESSING_FAILURE

@@ -40,6 +40,8 @@ class Caller:
     may_report: bool = False
     #: Let in to ask for storage commitment, even if it may not send.
     may_ask: bool = False
+    #: Let in to tell of performed procedure steps, even if it may not send.
+    may_perform: bool = False
     #: Edited segmentations of our images are taken from it.
     may_edit: bool = False
     unwanted: Unwanted = "refuse"
@@ -48,6 +50,11 @@ class Caller:
     tls_subject: tuple[str, ...] = ()
     #: May send this study and no other; None: any.
     only_study: str | None = None
+
+    @property
+    def may_else(self) -> bool:
+        """Whether it may call for something else than to send."""
+        return self.may_report or self.may_ask or self.may_perform
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,9 +128,7 @@ class CallerList:
         titled = [caller for caller in self._callers if caller.ae_title.strip() == calling_ae]
         here = [caller for caller in titled if self._is_at(caller.host, address)]
         senders = [caller for caller in here if caller.may_send]
-        senders += [
-            caller for caller in here if (caller.may_report or caller.may_ask) and not caller.may_send
-        ]
+        senders += [caller for caller in here if caller.may_else and not caller.may_send]
         if senders:
             return _by_channel(senders, certificate)
         if here:

@@ -1,6 +1,8 @@
 """The person in the images, as far as scores need it, each value with the attribute it came from."""
 
 import re
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Final
 
@@ -39,6 +41,9 @@ YEARS_PER_UNIT: Final = {
 HEIGHT_UNITS: Final = ((0.5, 2.5, 1.0, "m"), (100.0, 250.0, 100.0, "cm"), (1000.0, 2500.0, 1000.0, "mm"))
 #: PatientSex (PS3.3 C.7.1.1) has M, F and O; these words are written too, in English and German.
 SEXES: Final[dict[str, Sex]] = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F", "W": "F"}
+#: What images of one person have alike; by the first of them people are told apart.
+NAMING: Final = ("PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "PatientSize")
+TOLD_APART: Final = 3
 STUDY_DATES: Final = ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
 
 
@@ -55,6 +60,30 @@ def read_person(attributes: Attributes) -> Person:
         sex_source=sex_source,
         height_m=height,
         height_source=height_source,
+    )
+
+
+def read_people(images: Iterable[Attributes]) -> Person:
+    """The person in the images of one stack, as the first says; what others contradict is not known.
+
+    Ages less than a year apart are no contradiction.
+    """
+    looked: dict[tuple[str, ...], Person] = {}
+    for attributes in images:
+        named = tuple(re.sub(r"\W", "", attributes.code(each)) for each in NAMING)
+        if named not in looked:
+            looked[named] = read_person(attributes)
+    people = list(looked.values())
+    first = people[0]
+    ages = [each.age_years for each in people if each.age_years is not None]
+    if ages and max(ages) - min(ages) >= 1.0:
+        first = replace(first, age_years=None, age_source=None, stated_age_years=None)
+    if len({each.sex for each in people} - {None}) > 1:
+        first = replace(first, sex=None, sex_source=None)
+    if len({each.height_m for each in people} - {None}) > 1:
+        first = replace(first, height_m=None, height_source=None)
+    return replace(
+        first, several=any(len({key[at] for key in looked} - {""}) > 1 for at in range(TOLD_APART))
     )
 
 

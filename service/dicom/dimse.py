@@ -21,7 +21,9 @@ class CommandField(IntEnum):
     C_STORE = 0x0001
     C_ECHO = 0x0030
     N_EVENT_REPORT = 0x0100
+    N_SET = 0x0120
     N_ACTION = 0x0130
+    N_CREATE = 0x0140
     C_CANCEL = 0x0FFF
 
 
@@ -29,9 +31,12 @@ class Status(IntEnum):
     """Answers that belong to no service class (PS3.7 Annex C)."""
 
     SUCCESS = 0x0000
+    INVALID_ATTRIBUTE_VALUE = 0x0106
     PROCESSING_FAILURE = 0x0110
+    DUPLICATE_SOP_INSTANCE = 0x0111
     NO_SUCH_SOP_INSTANCE = 0x0112
     INVALID_ARGUMENT = 0x0115
+    INVALID_SOP_INSTANCE = 0x0117
     NO_SUCH_SOP_CLASS = 0x0118
     NO_SUCH_ACTION = 0x0123
     NOT_AUTHORISED = 0x0124

@@ -60,7 +60,6 @@ class ReceivedEdit:
 OnEdit = Callable[[ReceivedEdit], Refused | None]
 #: What the sender is told of one that is not kept.
 ANSWERS: Final = {
-    Refused.OWN_RESULT: StoreStatus.SUCCESS,
     Refused.EDIT_AGAIN: StoreStatus.SUCCESS,
     Refused.EDIT_CONFLICT: StoreStatus.MISMATCH,
     Refused.EDIT_MISMATCH: StoreStatus.MISMATCH,

@@ -20,6 +20,20 @@ BODY_PARTS: Final[dict[str, Region]] = {
     **dict.fromkeys(("CSPINE", "C SPINE", "C-SPINE", "CERVICALSPINE", "CERVICAL SPINE", "HWS"), "cervical"),
     **dict.fromkeys(("WHOLESPINE", "WHOLE SPINE", "TOTALSPINE", "CTSPINE"), "whole_spine"),
 }
+#: BodyPartExamined (PS3.16 Annex L) of images in which no lumbar muscle is. Parts of the trunk are not among
+#: them: where it is not told which, the drawing decides.
+ELSEWHERE: Final = frozenset(
+    {"HEAD", "BRAIN", "SKULL", "FACE", "ORBIT", "EYE", "EAR", "IAC", "NOSE", "SINUS", "JAW", "TMJ", "MAXILLA"}
+    | {"MANDIBLE", "PITUITARY", "NECK", "HEADNECK", "THYROID", "LARYNX", "BREAST", "HEART", "SHOULDER", "ARM"}
+    | {"CLAVICLE", "SCAPULA", "HUMERUS", "UPPERARM", "ELBOW", "FOREARM", "WRIST", "HAND", "FINGER", "THUMB"}
+    | {"EXTREMITY", "LEG", "THIGH", "FEMUR", "KNEE", "PATELLA", "LOWERLEG", "CALF", "TIBIA", "ANKLE", "FOOT"}
+    | {"CALCANEUS", "TOE"}
+)
+#: Words for the spine as such. BodyPartExamined is often wrong (15 %: Gueld et al., Proc. SPIE 4685, 2002),
+#: so it is not believed against them.
+SPINE_WORDS: Final = re.compile(
+    r"spin(?:e|al|a)(?![a-z])|wirbel|vertebr|rachis|columna|colonna|(?<![a-z])ws(?![a-z])"
+)
 #: AnatomicRegionSequence (CID 4031, SNOMED CT).
 REGION_CODES: Final[dict[str, Region]] = {
     "122496007": "lumbar",
@@ -33,6 +47,8 @@ REGION_CODES: Final[dict[str, Region]] = {
     "T-11502": "thoracic",
     "T-11501": "cervical",
 }
+#: Where such words stand, the most telling first.
+DESCRIBING: Final = ("SeriesDescription", "ProtocolName", "StudyDescription")
 #: Words of European languages for the levels, tried in this order.
 REGION_WORDS: Final[dict[Region, re.Pattern[str]]] = {
     "whole_spine": re.compile(
@@ -128,7 +144,7 @@ def is_localizer(attributes: Attributes) -> bool:
 
 
 def read_region(attributes: Attributes) -> tuple[Region, str]:
-    """Level of the spine and the attribute that names it; "unknown" where none does.
+    """Level of the spine, or a part of the body without it, and the attribute that names it, or "unknown".
 
     Geometry alone cannot tell it: the table position is not the patient's.
     """
@@ -139,11 +155,15 @@ def read_region(attributes: Attributes) -> tuple[Region, str]:
     part = attributes.code("BodyPartExamined")
     if part in BODY_PARTS:
         return BODY_PARTS[part], f"BodyPartExamined={part}"
-    for keyword in "SeriesDescription", "ProtocolName", "StudyDescription":
+    for keyword in DESCRIBING:
         text = attributes.text(keyword)
         for region, pattern in REGION_WORDS.items():
             if pattern.search(text.lower()):
                 return region, f"{keyword}={text}"
+    if part in ELSEWHERE and not any(
+        SPINE_WORDS.search(attributes.text(each).lower()) for each in DESCRIBING
+    ):
+        return "elsewhere", f"BodyPartExamined={part}"
     if part:
         return "unknown", f"BodyPartExamined={part} names no level of the spine"
     return "unknown", "no attribute names the level"

@@ -7,6 +7,7 @@ from typing import Final
 from pynetdicom import AllStoragePresentationContexts
 
 from service.dicom.association import Offer
+from service.dicom.performed import PERFORMED_STEP
 from service.dicom.reporting import STORAGE_COMMITMENT
 from service.dicom.storing import MR_CLASSES, RESULT_CLASSES
 
@@ -32,16 +33,19 @@ TRANSFER_SYNTAXES: Final = (
 )
 
 
-def make_offer(*, reports: bool, asks: bool) -> Offer:
+def make_offer(*, reports: bool, asks: bool, performs: bool = False) -> Offer:
     """Verification, and every storage class: what is not wanted is answered, not left hanging.
 
-    ``reports``: the caller may be the provider of storage commitment; ``asks``: its user.
+    ``reports``: the caller may be the provider of storage commitment; ``asks``: its user. ``performs``: it
+    may tell of performed procedure steps.
     """
     storage = _storage_classes()
     syntaxes = dict.fromkeys(storage, frozenset(TRANSFER_SYNTAXES))
     syntaxes[VERIFICATION] = frozenset(TRANSFER_SYNTAXES[:3])
     if reports or asks:
         syntaxes[STORAGE_COMMITMENT] = frozenset(TRANSFER_SYNTAXES[:3])
+    if performs:
+        syntaxes[PERFORMED_STEP] = frozenset(TRANSFER_SYNTAXES[:3])
     commitment = frozenset({STORAGE_COMMITMENT})
     return Offer(
         syntaxes=syntaxes,

@@ -20,6 +20,7 @@ from service.dicom.dimse import Command, CommandField, Status
 from service.dicom.edited_store import EditDoor, OnEdit
 from service.dicom.offering import TRANSFER_SYNTAXES, for_discarding, make_offer
 from service.dicom.pdu import AssociateRequest, Context, Rejection
+from service.dicom.performed import PERFORMED_STEP, OnStep, StepSink
 from service.dicom.reporting import STORAGE_COMMITMENT, Report, ReportSink
 from service.dicom.spool import Spool
 from service.dicom.storing import (
@@ -77,6 +78,8 @@ class Listener:
     on_edit: OnEdit | None = None
     #: Takes questions about storage commitment of callers that may ask; None: not offered.
     desk: Desk | None = None
+    #: Takes what is said of performed procedure steps by callers that may; None: not offered.
+    on_step: OnStep | None = None
     #: Called when a connection is over, by the thread that served it.
     on_left: Callable[[], None] | None = None
 
@@ -117,7 +120,9 @@ class Receiver:
         )
         self._bounds = bounds
         self._offers = {
-            asks: make_offer(reports=listener.on_report is not None, asks=asks) for asks in (False, True)
+            (asks, performs): make_offer(reports=listener.on_report is not None, asks=asks, performs=performs)
+            for asks in (False, True)
+            for performs in (False, True)
         }
         self._keyring = keyring
         self._lock = threading.Lock()
@@ -252,7 +257,8 @@ class Receiver:
 
     def offer(self, caller: Caller) -> Offer:
         """What a caller may use."""
-        offer = self._offers[caller.may_ask and self._listener.desk is not None]
+        asks = caller.may_ask and self._listener.desk is not None
+        offer = self._offers[asks, caller.may_perform and self._listener.on_step is not None]
         return for_discarding(offer) if caller.unwanted == "discard" else offer
 
     def promises(self, caller: Caller) -> Promises | None:
@@ -291,10 +297,18 @@ class Receiver:
             if caller.only_study is not None:
                 storing = replace(storing, only_study=caller.only_study)
             return begin_store(command, context, caller=caller, calling_ae=calling_ae, storing=storing)
+        if command.field in {CommandField.N_CREATE, CommandField.N_SET}:
+            return self._open_step(command, context, caller)
         report = self._listener.on_report
         if report is None or context.abstract_syntax != STORAGE_COMMITMENT:
             return Refuse(Status.NO_SUCH_SOP_CLASS)
         return ReportSink(command, context, caller=caller, on_report=report)
+
+    def _open_step(self, command: Command, context: Context, caller: Caller) -> Sink:
+        """Where goes what is said of a performed procedure step."""
+        if context.abstract_syntax != PERFORMED_STEP or self._listener.on_step is None:
+            return Refuse(Status.UNRECOGNIZED_OPERATION)
+        return StepSink(command, context, caller=caller, on_step=self._listener.on_step)
 
 
 class _Visitor:

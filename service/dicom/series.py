@@ -23,7 +23,7 @@ from service.core.volume import Grid
 from service.dicom.agent import read_agent
 from service.dicom.blocks import number_blocks
 from service.dicom.contrast import read_contrast
-from service.dicom.demographics import read_person
+from service.dicom.demographics import read_people
 from service.dicom.frames import HeaderFrame
 from service.dicom.gathering import MOST_STACKS, TOO_MANY_STACKS, Gathering
 from service.dicom.geometry import FrameGeometry, plane_of, stack_normal, tilt_degrees
@@ -123,6 +123,7 @@ def _facts(number: int, frames: list[HeaderFrame], grid: Grid, normal: NDArray[n
     attributes = first.attributes
     contrast = read_contrast(attributes)
     region, region_evidence = read_region(attributes)
+    images = {frame.ref.path: frame.attributes for frame in frames}
     return StackFacts(
         study_uid=first.study_uid,
         series_uid=first.series_uid,
@@ -146,7 +147,7 @@ def _facts(number: int, frames: list[HeaderFrame], grid: Grid, normal: NDArray[n
         lossy=any(_is_lossy(frame) for frame in frames),
         derived=any(is_derived(frame.attributes) for frame in frames),
         localizer=is_localizer(attributes),
-        person=read_person(attributes),
+        person=read_people(images.values()),
         phantom=attributes.text("Manufacturer") == PHANTOM_MANUFACTURER,
         dixon_part=contrast.part,
         acquisition=_acquisition(frames),

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.core.mask import Label
+from service.core.mask import COLOURS, Label
 from service.core.volume import Grid, Volume
-from service.pictures.overlay import COLOURS, OPACITY, View, edges_of, resize_labels, view_of, window_of
+from service.pictures.overlay import OPACITY, View, edges_of, resize_labels, view_of, window_of
 
 #: The long side of a layer is at least about this, so that its lines are thinner than the image's pixels.
 #: Chosen by us: what a page shows on a usual screen.

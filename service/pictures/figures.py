@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from service.core import wording
 from service.core.finding import Finding, Measures, Score
 from service.core.language import ENGLISH, Words
-from service.core.mask import Label
+from service.core.mask import COLOURS, Label
 from service.pictures.fonts import displayable
-from service.pictures.overlay import COLOURS
 
 Rgb = NDArray[np.uint8]
 DPI: Final = 100

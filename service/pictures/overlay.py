@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from service.core.language import ENGLISH, Words
-from service.core.mask import Label, Mask
+from service.core.mask import COLOURS, Label, Mask
 from service.core.volume import Grid, Volume
 from service.pictures.content import Panel
 from service.pictures.fonts import font
@@ -19,14 +19,6 @@ from service.pictures.fonts import font
 Rgb = NDArray[np.uint8]
 Value = TypeVar("Value", bound=np.generic)
 
-#: The colours that the SEG recommends (service/dicom/codes.py): muscle and body fat as dcmqi shows
-#: them, the right side at 80 % brightness.
-COLOURS: Final = {
-    Label.LEAN_LEFT: (192, 104, 88),
-    Label.LEAN_RIGHT: (153, 83, 70),
-    Label.IMAT_LEFT: (230, 220, 70),
-    Label.IMAT_RIGHT: (184, 176, 56),
-}
 #: How much of the colour covers the image; chosen by us so that the muscle's texture stays readable.
 OPACITY: Final = {
     Label.LEAN_LEFT: 0.30,

@@ -10,11 +10,10 @@ from PIL import Image
 from service.core import wording
 from service.core.finding import Finding
 from service.core.language import ENGLISH, Words
-from service.core.mask import Label
+from service.core.mask import COLOURS, Label
 from service.pictures import content
 from service.pictures.content import Banner, Panel
 from service.pictures.fonts import displayable, font
-from service.pictures.overlay import COLOURS
 from service.pictures.sheet import AMBER, BLACK, BOX, LINE, MARGIN, QUIET, TEXT, WIDTH, Sheet, shorten
 
 Rgb = NDArray[np.uint8]

@@ -58,6 +58,7 @@ class Site:
         providers: tuple[str, ...],
         precision: str,
         threads: int,
+        memory_mb: int,
         env: Mapping[str, str],
     ) -> "Site":
         """The installation that settings describe; ``env`` is for the process of the trial."""
@@ -66,7 +67,14 @@ class Site:
             models_dir=models_dir or bundled_models_dir(),
             settings=named,
             second_person=second_person,
-            trial=partial(try_network, providers=providers, precision=precision, threads=threads, env=env),
+            trial=partial(
+                try_network,
+                providers=providers,
+                precision=precision,
+                threads=threads,
+                memory_mb=memory_mb,
+                env=env,
+            ),
         )
 
     def held(self, session: Session) -> Held:
@@ -92,7 +100,7 @@ def propose(
             raise InvalidRequest("There is nothing of this name to activate.", reason="unknown_thing")
         thing = equipment.describe(kind, name, site.models_dir)
         with reading(sessions) as session:
-            activating.require_new(session, thing)
+            activating.require_new(session, thing, by)
         by = _tried(site, thing, by)
         with sessions.begin() as session:
             return activating.submit(session, thing, by, reason=reason)
@@ -115,7 +123,7 @@ def roll_back(
             raise InvalidRequest("Nothing was in force before this.", reason="nothing_before")
         thing = _same(site, earlier)
         with reading(sessions) as session:
-            activating.require_new(session, thing)
+            activating.require_new(session, thing, by)
         by = _tried(site, thing, by)
         with sessions.begin() as session:
             return activating.submit(session, thing, by, reason=reason, back_from=facts)

@@ -47,6 +47,7 @@ from service.pipeline.inputs import (
     Images,
     Inputs,
     block_place,
+    disagreements,
     inputs_section,
     nifti_check,
     pair_check,
@@ -157,7 +158,9 @@ def analyse_inputs(
     clock = _Clock()
     past = past or Past()
     finding = blank_finding(inputs, workshop)
-    finding = replace(finding, quality=(*finding.quality, *check_identity(past.disagrees)))
+    finding = replace(
+        finding, quality=(*finding.quality, *check_identity(disagreements(inputs, past.disagrees)))
+    )
     older = past.superseded(finding.as_dict())
     finding = replace(finding, supersedes=older.get(workshop.variants[0].name, older.get("")))
     reasons = why_not_eligible(inputs, workshop.card)

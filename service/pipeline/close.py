@@ -166,17 +166,17 @@ def _close_unmeasured(sessions: Sessions, series: OpenSeries, *, now: datetime) 
 
 def _see(spool: Spool, series: OpenSeries, *, capped: bool, holes: Holes) -> Seen | None:
     """What the headers of a series say, if it can be closed: whole, or never to be waited for again."""
-    if not capped and holes.known(series):
+    if not capped and not series.performed and holes.known(series):
         return None
     before = holes.waiting(series)
     if before is not None:
-        return replace(before, capped=capped)
+        return replace(before, series=series, capped=capped)
     seen = Seen(
         series=series,
         scan=_look(spool, series.id, [path for path, _, _ in series.images]),
         capped=capped,
     )
-    if seen.whole or capped:
+    if seen.whole or capped or series.performed:
         return seen
     holes.remember(series)
     if seen.scan is not None:
@@ -324,6 +324,8 @@ def _write_closed(
 
 
 def _reason(seen: Seen) -> CompletionReason:
+    if seen.series.performed:
+        return CompletionReason.PERFORMED
     if seen.series.counted and seen.whole:
         return CompletionReason.COUNTED
     return CompletionReason.HARD_CAP if seen.capped else CompletionReason.QUIET

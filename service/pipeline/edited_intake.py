@@ -11,7 +11,6 @@ from service.dicom.storing import Refused
 
 #: How each is counted and answered; one that is kept is neither.
 REFUSED: Final[dict[Came, Refused]] = {
-    Came.OWN: Refused.OWN_RESULT,
     Came.SAME: Refused.EDIT_AGAIN,
     Came.UNKNOWN: Refused.EDIT_UNKNOWN,
     Came.MISMATCH: Refused.EDIT_MISMATCH,

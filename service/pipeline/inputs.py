@@ -11,6 +11,7 @@ from service.core.finding import QualityCheck, SeriesInput
 from service.core.inputset import InputSet
 from service.core.series import BlockPlace, Role, StackFacts
 from service.core.stations import AMBIGUOUS, composed_facts
+from service.core.status import WITHIN_SERIES
 from service.core.volume import Volume
 from service.core.water_fat import DixonVolume
 from service.dicom.nifti import read_nifti_volume
@@ -139,3 +140,9 @@ def unreadable_digest(hashes: dict[str, str]) -> str:
 
 def _digest(parts: Sequence[str]) -> str:
     return hashlib.sha256("\x1f".join(parts).encode("utf-8")).hexdigest()
+
+
+def disagreements(inputs: Inputs, known: tuple[str, ...]) -> tuple[str, ...]:
+    """In what the images disagree about the person: what is known of the study, and what the stacks say."""
+    several = any(stack.facts.person.several for _, stack in inputs.stacks)
+    return (*known, WITHIN_SERIES) if several and WITHIN_SERIES not in known else known

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service.core.mask import Label, Mask
+from service.core.mask import COLOURS, Label, Mask
 from service.core.volume import Grid, Volume
 from service.dicom.pixels import read_volume
 from service.dicom.stack import Stack
 from service.errors import UnreadableSeries
 from service.pictures.browse import Greys, layer_png, turned
-from service.pictures.overlay import COLOURS
 from service.pipeline.inputs import Inputs
 from service.pipeline.slicefiles import (
     DRAWING_NAME,

@@ -1,7 +1,8 @@
 """A trial of a network before it may be activated: a process of its own opens it and shows it the phantom.
 
 Run as ``python -m service.pipeline.smoke`` with a recipe as JSON on standard input; one line of JSON comes
-back. A network that hangs or crashes takes nothing along, and where memory is short it goes first.
+back. A network that hangs, crashes or takes too much memory takes nothing along; where the machine itself is
+short of memory it goes first.
 """
 
 import json
@@ -12,14 +13,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 from service.errors import ModelMismatch
+from service.processes import resident_mb
 
 #: Slices of the phantom that it is shown; chosen by us: enough for a patch, and a few seconds.
 SLICES = 8
 #: For all of it; chosen by us: TensorRT may take minutes to build its engine.
 LONGEST_SECONDS = 600.0
+#: How often it is looked at; chosen by us, as for runners.
+LOOK_SECONDS = 0.2
 COMMAND = (sys.executable, "-m", "service.pipeline.smoke")
 #: Of one process's trials, so that a button pressed twice does not open the network twice.
 _one_at_a_time = Lock()
@@ -42,11 +47,12 @@ def try_network(
     precision: str,
     threads: int,
     env: Mapping[str, str],
+    memory_mb: int | None = None,
     seconds: float = LONGEST_SECONDS,
 ) -> Trial:
     """Show the phantom to the network in this folder; raises ModelMismatch with what is wrong.
 
-    ``env`` is the environment of the process, which is to know no secret.
+    ``env`` is the environment of the process, which is to know no secret; ``memory_mb`` what it may hold.
     """
     order = {
         "folder": str(folder.absolute()),
@@ -56,23 +62,38 @@ def try_network(
     }
     try:
         with _one_at_a_time:
-            ended = subprocess.run(
-                COMMAND,
-                input=json.dumps(order),
-                capture_output=True,
-                text=True,
-                timeout=seconds,
-                env=dict(env),
-                check=False,
-            )
-        answer = json.loads(ended.stdout.strip().splitlines()[-1])
-    except subprocess.TimeoutExpired as error:
-        raise _unusable("It did not answer in time.") from error
+            said = _said(json.dumps(order), env, seconds, memory_mb)
+        answer = json.loads(said.strip().splitlines()[-1])
     except (ValueError, IndexError) as error:
         raise _unusable("Its process ended without an answer.") from error
     if "reason" in answer:
         raise ModelMismatch(answer["text"], reason=answer["reason"])
     return Trial(**answer)
+
+
+def _said(order: str, env: Mapping[str, str], seconds: float, memory_mb: int | None) -> str:
+    """What the process printed; raises ModelMismatch, and ends it, where it takes too long or too much."""
+    ends, unsaid = monotonic() + seconds, order
+    with subprocess.Popen(
+        COMMAND,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=dict(env),
+    ) as process:
+        try:
+            while True:
+                try:
+                    return str(process.communicate(unsaid, timeout=LOOK_SECONDS)[0])
+                except subprocess.TimeoutExpired:
+                    unsaid = ""
+                if monotonic() > ends:
+                    raise _unusable("It did not answer in time.")
+                if memory_mb is not None and resident_mb(process.pid) > memory_mb:
+                    raise _unusable("It took more memory than it may.")
+        finally:
+            process.kill()
 
 
 def _unusable(why: str) -> ModelMismatch:

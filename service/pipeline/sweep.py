@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 EXPIRED = Reason("lease_expired", "The worker stopped giving signs of life.")
+#: How the ledger counts that.
+LEASES_EXPIRED = "leases_expired"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,6 +244,8 @@ class Sweeper:
                     not_before=now,
                     now=now,
                 )
+                if state is not None:
+                    ledger.count(session, LEASES_EXPIRED)
             if state is not None:
                 log.warning("lease_expired", extra={"analysis_id": lease.id, "state": state.value})
 
@@ -259,5 +263,7 @@ class Sweeper:
                     next_at=self._clock(),
                     limit=self._terms.delivery_attempts,
                 )
+                if state is not None:
+                    ledger.count(session, LEASES_EXPIRED)
             if state is not None:
                 log.warning("lease_expired", extra={"delivery_id": lease.id, "state": state.value})

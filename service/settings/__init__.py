@@ -265,6 +265,7 @@ class Settings(BaseSettings):
             "providers": self.execution_providers,
             "precision": self.precision,
             "threads": self.inference_threads,
+            "memory_mb": self.analysis_memory_mb,
         }
 
     @property

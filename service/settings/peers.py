@@ -55,6 +55,8 @@ class Peer(BaseModel):
     confirm: Literal["none", "commitment", "query"] = "none"
     #: Whether it may ask us for storage commitment of what it sent. Off, because we are no archive.
     commitment_scp: bool = False
+    #: Whether it may tell us which images it made, by performed procedure steps.
+    mpps_scp: bool = False
     #: Whether a segmentation that it sends for images of ours is taken as edited by a person.
     edits: bool = False
     #: Whether it is asked how many images a series has that it sends: by C-FIND, or QIDO-RS of ``stow_url``.
@@ -72,7 +74,7 @@ class Peer(BaseModel):
 
     @model_validator(mode="after")
     def _a_sender_by_tls_is_bound(self) -> Self:
-        calls = self.may_send or self.confirm == "commitment" or self.commitment_scp
+        calls = self.may_send or self.confirm == "commitment" or self.commitment_scp or self.mpps_scp
         if self.tls and calls and not self.tls_subject:
             raise ValueError(f"peer {self.name!r} may call by TLS but has no tls_subject")
         if self.tls_subject and not self.tls:

@@ -160,3 +160,10 @@ class Tracing(BaseModel):
     authorization_file: Path | None = None
     #: Certificates that are trusted instead of those of the system.
     ca_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _secret_is_not_sent_in_the_open(self) -> Self:
+        parts = urlsplit(self.endpoint)
+        if self.authorization_file is not None and parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            raise ValueError("tracing.endpoint must be https:// to be sent a secret")
+        return self

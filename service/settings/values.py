@@ -52,7 +52,7 @@ TlsSubject = Annotated[str, Field(pattern=rf"^({_PART}(,{_PART})*|(DNS|IP|URI):\
 MailBox = Annotated[str, Field(pattern=r"^[^\s@<>,;:\"]+@[^\s@<>,;:\"]+$", max_length=254)]
 
 
-RoleName = Literal["viewer", "reviewer", "operator", "admin", "auditor"]
+RoleName = Literal["viewer", "reviewer", "operator", "admin", "auditor", "monitor"]
 #: Signatures with a public key (RFC 7518, 3.1; RFC 8037). "none" and shared secrets are not among them.
 SignatureName = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"

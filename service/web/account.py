@@ -51,7 +51,9 @@ def home_of(caller: Caller) -> str:
     """The first page that this caller may see."""
     if caller.must_change:
         return "/account"
-    return "/" if caller.may(Permission.RESULTS) else "/audit"
+    if caller.may(Permission.RESULTS):
+        return "/"
+    return "/audit" if caller.may(Permission.AUDIT) else "/status"
 
 
 def safe_next(path: str) -> str | None:

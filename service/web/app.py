@@ -25,8 +25,10 @@ from service.pipeline.presence import record_door
 from service.settings import Settings
 from service.web import (
     account,
+    accounts,
     activating,
     api,
+    auditing,
     choosing,
     dashboard,
     funnel,
@@ -48,6 +50,7 @@ from service.web.context import Neighbours, Web, WebState, utc_now
 from service.web.describing import describe
 from service.web.etags import Tags
 from service.web.guard import Guard
+from service.web.heads import Heads
 from service.web.https import Https
 from service.web.watching import watching
 
@@ -111,7 +114,7 @@ def create_app(
     app.state.registry = registry
     app.state.error_page = dashboard.error_page
     problems.install(app)
-    rooms = (api, ordering, peering, stow, slices, account, oidc, preferences, dashboard)
+    rooms = (api, auditing, ordering, peering, stow, slices, account, accounts, oidc, preferences, dashboard)
     for router in (public, *(room.router for room in rooms)):
         app.include_router(router)
     for room in (activating, choosing, funnel, reviewing, opening, population):
@@ -119,6 +122,7 @@ def create_app(
         app.include_router(room.page_router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(Tags)
+    app.add_middleware(Heads)
     app.add_middleware(Guard, https=settings.reached_by_https, metrics=monitor.RequestMetrics(registry))
     return app
 

@@ -19,6 +19,8 @@ COOKIE = "myoscreen_session"
 #: Carries the token of the login form, where no session exists yet.
 LOGIN_COOKIE = "myoscreen_login"
 CSRF_HEADER = "X-CSRF-Token"
+#: In which programs present their key (RFC 6750 2.1).
+SCHEME = "bearer"
 #: Methods that change nothing (RFC 9110 9.2.1).
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -42,6 +44,8 @@ class Permission(StrEnum):
     STORE = "store"
     #: Put a network, norms, a policy or rules into force.
     ACTIVATE = "activate"
+    #: Accounts and API keys.
+    PEOPLE = "people"
 
 
 _VIEWER = frozenset({Permission.STATUS, Permission.RESULTS, Permission.ACCOUNT})
@@ -50,8 +54,9 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: _VIEWER,
     Role.REVIEWER: _VIEWER | {Permission.REVIEW},
     Role.OPERATOR: _OPERATOR,
-    Role.ADMIN: _OPERATOR | {Permission.AUDIT, Permission.REVIEW, Permission.ACTIVATE},
+    Role.ADMIN: _OPERATOR | {Permission.AUDIT, Permission.REVIEW, Permission.ACTIVATE, Permission.PEOPLE},
     Role.AUDITOR: frozenset({Permission.STATUS, Permission.AUDIT, Permission.ACCOUNT}),
+    Role.MONITOR: frozenset({Permission.STATUS, Permission.ACCOUNT}),
     Role.SENDER: frozenset({Permission.STORE}),
 }
 
@@ -80,8 +85,9 @@ class Caller:
 
 def find_caller(request: Request, web: Web) -> Caller | None:
     """Who asks, by API key if one is presented, else by cookie."""
-    header = request.headers.get("authorization")
-    if header is not None:
+    header = request.headers.get("authorization", "")
+    # Of another scheme it is for somebody else: a proxy that asks for a password hands it on.
+    if header.partition(" ")[0].lower() == SCHEME:
         return _by_key(header, web)
     token = request.cookies.get(COOKIE)
     return _by_cookie(token, web) if token else None
@@ -89,12 +95,12 @@ def find_caller(request: Request, web: Web) -> Caller | None:
 
 def _by_key(header: str, web: Web) -> Caller | None:
     """The program whose key this is."""
-    scheme, _, key = header.partition(" ")
-    if scheme.lower() != "bearer" or not key.startswith(people.KEY_PREFIX):
+    key = header.partition(" ")[2].strip()
+    if not key.startswith(people.KEY_PREFIX):
         return None
     now = web.clock()
     with reading(web.sessions) as session:
-        found = people.find_key(session, key=key.strip(), now=now)
+        found = people.find_key(session, key=key, now=now)
     if found is None:
         return None
     facts, touch = found
@@ -165,6 +171,7 @@ MayReview = Annotated[Caller, Depends(Needs(Permission.REVIEW))]
 MayAudit = Annotated[Caller, Depends(Needs(Permission.AUDIT))]
 MayAccount = Annotated[Caller, Depends(Needs(Permission.ACCOUNT))]
 MayActivate = Annotated[Caller, Depends(Needs(Permission.ACTIVATE))]
+MayPeople = Annotated[Caller, Depends(Needs(Permission.PEOPLE))]
 MayStore = Annotated[Caller, Depends(Needs(Permission.STORE))]
 
 

@@ -45,6 +45,7 @@ ROLES: Final[Table] = {
     "operator": "operator",
     "admin": "administrator",
     "auditor": "auditor",
+    "monitor": "monitoring",
     "sender": "sender",
 }
 #: Why a caller was not let in.
@@ -85,11 +86,13 @@ COUNTERS: Final[Table] = {
     "instances_identity_changed": "Images that came again under another identity",
     "instances_same_pixels": "Images that came again alike",
     "instance_conflicts": "Images that came again otherwise",
+    "leases_expired": "Work taken from a worker that gave no sign of life",
     "instances_not_compared": "Images that came again and could not be compared",
 }
 #: What the audit record calls what somebody did.
 ACTIONS: Final[Table] = {
     "access": "access",
+    "account_change": "change of an account or key",
     "activation": "change asked for",
     "activation_confirmed": "change confirmed",
     "activation_made": "change made",
@@ -106,7 +109,10 @@ ACTIONS: Final[Table] = {
     "audit_viewed": "audit viewed",
     "backfill_added": "back-fill ordered",
     "backfill_cleared": "back-fill cleared",
+    "backfill_listed": "back-fill listed",
     "backfill_retried": "back-fill tried again",
+    "backup_ordered": "backup ordered",
+    "backup_restored": "backup put back",
     "caller_rejected": "caller rejected",
     "choice_viewed": "choice viewed",
     "commitment_answered": "commitment answered",
@@ -161,6 +167,7 @@ ACTIONS: Final[Table] = {
     "results_closed": "results closed",
     "results_opened": "results opened",
     "results_purged": "results purged",
+    "reviews_listed": "reviews listed",
     "reviews_viewed": "reviews viewed",
     "role_changed": "role changed",
     "rows_purged": "rows purged",
@@ -173,6 +180,7 @@ ACTIONS: Final[Table] = {
     "variant_refused": "kind of object refused",
     "withdrawal_not_told": "withdrawal not told",
     "withdrawal_told": "withdrawal told",
+    "worklist_listed": "worklist of flags listed",
 }
 OUTCOMES: Final[Table] = {"ok": "ok", "refused": "refused", "failed": "failed"}
 #: What a line of the audit record is about.
@@ -245,43 +253,6 @@ DRIFT_STATES: Final[Table] = {
     "inside": "within its limits",
     "outside": "outside its limits",
     "no_limits": "no baseline yet",
-}
-#: What the details of a line of the audit record are called.
-DETAILS: Final[Table] = {
-    "rows": "rows",
-    "found": "found",
-    "name": "name",
-    "needs": "needs",
-    "role": "role",
-    "by": "by",
-    "verdict": "verdict",
-    "deliveries": "deliveries",
-    "reason": "reason",
-    "step": "step",
-    "to": "to",
-    "new": "new analysis",
-    "count": "number",
-    "code": "code",
-    "locked": "account locked",
-    "address_waits": "address waits",
-    "analysis": "analysis",
-    "attempt": "attempt",
-    "calling_ae": "calling AE title",
-    "codes": "codes",
-    "confirmed": "confirmed",
-    "dead": "given up",
-    "images": "images",
-    "minutes": "minutes",
-    "objects": "objects",
-    "opening": "opening",
-    "peer": "peer",
-    "retry": "to try again",
-    "sent": "sent",
-    "series": "series",
-    "state": "state",
-    "version": "version",
-    "kind": "kind",
-    "sha256": "SHA-256",
 }
 
 

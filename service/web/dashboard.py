@@ -14,7 +14,7 @@ from service.db import conflicts, listing, overview, replays, reviews, views, wo
 from service.db.funnel import funnel as count_funnel
 from service.db.session import reading
 from service.errors import DeliveryError
-from service.web import api, codes, monitor, ordering, pages, peering, results, reviewing, slices
+from service.web import api, codes, finding_svg, monitor, ordering, pages, peering, results, reviewing, slices
 from service.web.account import see_other
 from service.web.api import AnalysisId, Cursor, before
 from service.web.auth import FormToken, MayAudit, MayOperate, MayResults, MayStatus, require_token
@@ -22,6 +22,7 @@ from service.web.context import WebState
 from service.web.funnel import LENGTHS, Window
 from service.web.language import language_of, speaker
 from service.web.ordering_shapes import WithdrawalOrder
+from service.web.population import tables_in_force
 from service.web.problems import not_found
 from service.web.viewer import viewer_link
 
@@ -125,6 +126,7 @@ def analysis_page(
         said = reviews.of_analysis(session, analysis_id)
         replay_order = replays.latest(session, analysis_id)
         handled = worklist.steps(session, analysis_id)
+        tables = tables_in_force(web, session)
     api.note_access(request, web, caller, "analysis_viewed", analysis_id)
     return pages.render(
         request,
@@ -136,6 +138,7 @@ def analysis_page(
         handled=handled,
         readers=reviewing.people_of(web),
         finding=pages.shown(detail),
+        charts=finding_svg.charts(detail.finding or {}, tables, speaker(request)),
         steps=pages.timeline(detail, speaker(request)),
         events=events,
         rescored=next((event for event in events if event.name == "rescore_ordered"), None),
@@ -343,14 +346,15 @@ def audit_page(
     cursor: Cursor = None,
 ) -> Response:
     """Who did what, newest first."""
-    to_at = _day(to_day)
+    from_at, last = _day(from_day), _day(to_day)
+    to_at = last + timedelta(days=1) if last else None
     with reading(web.sessions) as session:
         page = overview.list_audit(
             session,
             actor=actor or None,
             action=action or None,
-            from_at=_day(from_day),
-            to_at=to_at + timedelta(days=1) if to_at else None,
+            from_at=from_at,
+            to_at=to_at,
             before_id=before(cursor),
             limit=2 * ROWS,
         )
@@ -359,8 +363,17 @@ def audit_page(
     filters = {"actor": actor, "action": action, "from": from_day, "to": to_day}
     kept = [(key, value) for key, value in filters.items() if value]
     next_link = "/audit?" + urlencode([*kept, ("cursor", page.next_cursor)]) if page.next_cursor else None
+    days = {"from": from_at, "to": to_at}
+    window = {name: at.strftime("%Y-%m-%dT%H:%M:%SZ") for name, at in days.items() if at is not None}
     return pages.render(
-        request, "audit.html", caller, page=page, actions=actions, filters=filters, next_link=next_link
+        request,
+        "audit.html",
+        caller,
+        page=page,
+        actions=actions,
+        filters=filters,
+        next_link=next_link,
+        export_link="/api/v1/audit/export?" + urlencode({"format": "csv", **window}),
     )
 
 

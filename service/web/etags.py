@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ TAGGED: Final = "/api/v1/"
 #: of the answer, the beats of doors, free space. It makes no other content (a weak tag, RFC 9110 8.8.3.1).
 MOVING_ABOVE: Final = frozenset({"at", "since", "vitals"})
 MOVING: Final = frozenset({"seen_at", "free_bytes"})
+#: How long something has lasted, as sentences say it in both languages (``service.core.trouble_words``).
+AGE: Final = re.compile(r"\b\d+ (?:d|h|min|s)\b")
 MOVING_PATHS: Final = frozenset({"/api/v1/status", "/api/v1/funnel", "/api/v1/population"})
 
 
@@ -91,7 +94,7 @@ def _without_moving(part: Any) -> Any:
             for key, value in part.items()
             if key not in MOVING and not key.endswith("_seconds")
         }
-    return part
+    return AGE.sub("", part) if isinstance(part, str) else part
 
 
 def matches(tag: str, handed_back: list[str]) -> bool:

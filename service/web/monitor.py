@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -15,10 +15,11 @@ from service import __version__
 from service.core import drift
 from service.core.circuit import CircuitState
 from service.core.language import Language
+from service.core.status import AnalysisState, DeliveryState
 from service.core.trouble import Limits, find_troubles
 from service.core.trouble_words import tell
 from service.core.variant import Variant
-from service.db import commitments_in
+from service.db import commitments_in, durations
 from service.db import overview as ledger
 from service.db.circuits import CircuitFacts
 from service.db.session import reading
@@ -241,7 +242,7 @@ class LedgerCollector(Collector):
         try:
             with reading(web.sessions) as session:
                 facts, signs = ledger.overview(session, now), vitals.signs(session, now=now)
-                commitments = commitments_in.by_state(session)
+                commitments, steps_took = commitments_in.by_state(session), durations.lately(session)
         except ledger.DatabaseTrouble:
             up.add_metric([], 0)
             yield up
@@ -272,8 +273,46 @@ class LedgerCollector(Collector):
         for door in facts.doors:
             alive[door.name] = alive.get(door.name, 0) + int(door.alive)
         yield _labelled("myoscreen_doors_alive", "Processes seen lately, by door.", "door", alive)
+        yield _providers(facts)
+        yield _leases(facts)
+        yield _durations(steps_took)
         yield _drift(signs.drift)
+        running = _age(now, signs.oldest_running_at) or 0.0
+        text = "Age of the longest attempt that runs: its lease is held, or not yet seen to stand still."
+        yield GaugeMetricFamily("myoscreen_oldest_running_seconds", text, value=running)
         yield from _numbers(web, facts)
+
+
+def _providers(facts: ledger.Overview) -> GaugeMetricFamily:
+    """On what the living workers run the network, as they found when they opened it."""
+    text = "Living workers by network, execution provider and precision."
+    family = GaugeMetricFamily("myoscreen_workers", text, labels=["model", "provider", "precision"])
+    found: dict[tuple[str, ...], int] = {}
+    for door in facts.doors:
+        if door.alive and door.name == "worker":
+            told = door.detail or {}
+            labels = tuple(str(told.get(name, "")) for name in ("model", "provider", "precision"))
+            found[labels] = found.get(labels, 0) + 1
+    for labels, count in sorted(found.items()):
+        family.add_metric(labels, count)
+    return family
+
+
+def _leases(facts: ledger.Overview) -> GaugeMetricFamily:
+    """Rows that a worker holds: analyses that run, and objects that are being sent."""
+    sending = sum(states.get(DeliveryState.SENDING, 0) for states in facts.deliveries.values())
+    held = {"analysis": facts.analyses.get(AnalysisState.RUNNING, 0), "delivery": sending}
+    return _labelled("myoscreen_leases", "Rows that a worker holds now.", "of", held)
+
+
+def _durations(steps: Mapping[str, Sequence[float]]) -> GaugeMetricFamily:
+    """Seconds by step, of the newest measured analyses."""
+    text = f"Seconds of each step, of the newest {durations.NEWEST} measured analyses."
+    family = GaugeMetricFamily("myoscreen_step_seconds", text, labels=["step", "quantile"])
+    for step, seconds in sorted(steps.items()):
+        for share in durations.QUANTILES:
+            family.add_metric([step, str(share)], durations.quantile(seconds, share))
+    return family
 
 
 def _drift(alarms: Mapping[str, int]) -> GaugeMetricFamily:

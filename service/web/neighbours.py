@@ -92,6 +92,7 @@ def try_network(settings: Settings, folder: Path) -> Trial:
         providers=site["providers"],
         precision=site["precision"],
         threads=site["threads"],
+        memory_mb=site["memory_mb"],
         env=bare_environment(),
     )
 

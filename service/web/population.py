@@ -86,7 +86,7 @@ def report_of(web: Web, family_id: int | None, by: By) -> population_shapes.Popu
         families = [each for each in ledger.families(session) if each.people >= FEWEST]
         chosen = _chosen(families, family_id)
         records = None if chosen is None else ledger.records(session, chosen.id)
-        tables = _tables(web, session)
+        tables = tables_in_force(web, session)
     content: dict[str, Any] = {"plane": None, "ages": [], "flag_rates": [], "flag_rate": None, "drift": []}
     if chosen is not None and records is not None:
         today, since = month_of(now), month_from(web.settings.drift_since)
@@ -126,7 +126,7 @@ def _family(facts: FamilyFacts) -> dict[str, Any]:
     return {"id": facts.id, **shown, "people": population.rounded(facts.people)}
 
 
-def _tables(web: Web, session: Session) -> tuple[NormTable, ...]:
+def tables_in_force(web: Web, session: Session) -> tuple[NormTable, ...]:
     """The reference tables in force; none where their files cannot be read, which the status page tells."""
     active = activations.in_force(session).get(Kind.NORMS)
     names = tuple(web.settings.norms) if active is None else names_of(active.name)

@@ -116,13 +116,15 @@ def answer(request: Request, problem: Problem) -> Response:
 
 def _methods_of(request: Request) -> list[str]:
     """Every method that this path takes; several routes may share it (RFC 9110 15.5.6)."""
-    known = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+    known = ("DELETE", "GET", "PATCH", "POST", "PUT")
     routes = request.app.routes
-    return [
+    taken = [
         method
         for method in known
         if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
     ]
+    # HEAD is answered wherever GET is (``service.web.heads``).
+    return [*taken, "HEAD"] if "GET" in taken else taken
 
 
 def install(app: FastAPI) -> None:

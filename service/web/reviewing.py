@@ -105,13 +105,15 @@ def post_review(
 
 
 @api_router.get("/reviews", tags=["reviews"])
-def get_review_summary(web: WebState, caller: MayResults, cursor: Cursor = None) -> shapes.ReviewSummary:
+def get_review_summary(
+    request: Request, web: WebState, caller: MayResults, cursor: Cursor = None
+) -> shapes.ReviewSummary:
     """What waits for a review, what readers said and how far they agree, and what came back edited."""
-    del caller
-    return _summary(web, cursor)
+    return _summary(request, web, caller, cursor)
 
 
-def _summary(web: Web, cursor: str | None) -> shapes.ReviewSummary:
+def _summary(request: Request, web: Web, caller: Caller, cursor: str | None) -> shapes.ReviewSummary:
+    web.audit(request, caller.actor, "reviews_listed")
     with reading(web.sessions) as session:
         found = reviews.waiting(session, before=api.before(cursor), limit=PAGE + 1)
         return shapes.ReviewSummary.model_validate(
@@ -129,6 +131,7 @@ def _summary(web: Web, cursor: str | None) -> shapes.ReviewSummary:
 @api_router.get("/worklist", tags=["worklist"])
 def get_worklist(
     *,
+    request: Request,
     web: WebState,
     caller: MayResults,
     handling: Annotated[list[Handling] | None, Query()] = None,
@@ -137,10 +140,11 @@ def get_worklist(
     limit: Limit = PAGE,
 ) -> shapes.Worklist:
     """Current results with a raised flag, newest first; a raised flag is a research finding, not an alarm."""
-    return _worklist(web, caller, tuple(handling or ()), mine=mine, cursor=cursor, limit=limit)
+    return _worklist(request, web, caller, tuple(handling or ()), mine=mine, cursor=cursor, limit=limit)
 
 
 def _worklist(
+    request: Request,
     web: Web,
     caller: Caller,
     handlings: tuple[Handling, ...],
@@ -158,6 +162,7 @@ def _worklist(
             limit=limit + 1,
         )
         counts = worklist.counts(session)
+    web.audit(request, caller.actor, "worklist_listed", detail={"rows": len(rows[:limit])})
     more = str(rows[limit - 1].analysis_id) if len(rows) > limit else None
     return shapes.Worklist.model_validate({"counts": counts, "items": rows[:limit], "next_cursor": more})
 
@@ -207,14 +212,17 @@ def worklist_page(
     """Raised flags and who looks after them."""
     chosen = next((known for known in Handling if known == show), None)
     handlings = () if show == "all" else UNFINISHED if chosen is None else (chosen,)
-    found = _worklist(web, caller, handlings, mine=mine, cursor=cursor)
+    found = _worklist(request, web, caller, handlings, mine=mine, cursor=cursor)
     return pages.render(request, "worklist.html", caller, found=found, show=show, mine=mine)
 
 
 @page_router.get("/reviews")
 def reviews_page(request: Request, web: WebState, caller: MayResults, cursor: Cursor = None) -> Response:
     """What waits for a review, and what readers said."""
-    return pages.render(request, "reviews.html", caller, found=_summary(web, cursor), verdicts=VERDICTS)
+    found = _summary(request, web, caller, cursor)
+    with reading(web.sessions) as session:
+        since = reviews.finished(session, found.waiting)
+    return pages.render(request, "reviews.html", caller, found=found, since=since, verdicts=VERDICTS)
 
 
 @page_router.post("/analyses/{analysis_id}/review")
@@ -256,6 +264,8 @@ def step_form(
         return see_other(f"/analyses/{analysis_id}?notice=flag_step_needed#flags")
     if known in worklist.NEEDS_COMMENT and not comment.strip():
         return see_other(f"/analyses/{analysis_id}?notice=flag_comment_needed#flags")
+    if known == "hand_over" and not to_user.strip():
+        return see_other(f"/analyses/{analysis_id}?notice=flag_taker_needed#flags")
     handle(request, web, caller, analysis_id, shapes.StepOrder(step=known, comment=comment, to_user=to_user))
     return see_other(f"/analyses/{analysis_id}?notice=flags_handled#flags")
 

@@ -229,7 +229,11 @@ def pieces(request: Request, *, idle_seconds: float) -> Iterator[bytes]:
                 yield piece
     except TimeoutError as error:
         raise Problem(
-            HTTPStatus.REQUEST_TIMEOUT, "sender_silent", "The request did not come to its end."
+            HTTPStatus.REQUEST_TIMEOUT,
+            "sender_silent",
+            "The request did not come to its end.",
+            # RFC 9110 15.5.9: what is still on its way is no further request.
+            headers={"Connection": "close"},
         ) from error
     except ClientDisconnect as error:
         raise _malformed() from error

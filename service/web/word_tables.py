@@ -84,6 +84,7 @@ COMPLETION: Final[Table] = {
     "quiet": "no image came for the quiet time, and the slices have no hole",
     "hard_cap": "the longest waiting time passed",
     "counted": "as many images came as the sender has, and the slices have no hole",
+    "performed": "every image came that the scanner says it made (MPPS)",
 }
 OUTPUTS: Final[Table] = {
     "SEG": "Segmentation (SEG)",
@@ -130,6 +131,7 @@ NOTICES: Final[Table] = {
     "review_reject": "The drawing is rejected, and the result is withdrawn.",
     "flag_step_needed": "Say what is to be done about the flags.",
     "flag_comment_needed": "This needs a few words that say why.",
+    "flag_taker_needed": "Say who takes it over.",
     "flags_handled": "Written down.",
     "rerun_ordered": "The rerun is in the queue, as the next version.",
     "replay_ordered": "The replay is in the queue. Its outcome appears on this page; nothing is published.",
@@ -149,6 +151,10 @@ NOTICES: Final[Table] = {
     "results_closed": "Results are closed again.",
     "opening_needs_reason": "To open results, say why in at least ten characters.",
     "password_changed": "The password is changed. Other logins of yours have ended.",
+    "role_changed": "The role is changed. Logins of this person have ended.",
+    "user_disabled": "The account is disabled. Logins of this person have ended.",
+    "user_enabled": "The account may log in again.",
+    "key_revoked": "The key lets nobody in any more.",
     "nothing_found": "Nothing here has exactly that UID, accession number or patient ID.",
     "peer_reset": "Everything that waited for the peer goes now.",
     "peer_retried": "Everything that was given up for the peer is sent again.",
@@ -205,10 +211,19 @@ MISFITS: Final[Table] = {
     "other_coverage": "of another stretch of patient",
     "adjusts_values": "its values are adjusted for height or scanner, these are not",
 }
+#: How far a reference table may be trusted, in one word.
+NORM_STATUS_WORDS: Final[Table] = {
+    "demonstration": "demonstration",
+    "provisional": "provisional",
+    "published": "published",
+    "local": "of this site",
+}
 #: DICOM Patient's Sex, PS3.3 C.7.1.1.
 SEXES: Final[Table] = {"F": "female", "M": "male", "O": "other sex"}
 #: What a worker does, one after the other.
 STEPS: Final[Table] = {
+    "scan": "reading the headers",
+    "scores": "scoring",
     "decode": "reading the images",
     "network": "network",
     "measure": "measuring",

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from service.core import explained, trouble_words, wording
 from service.core.language import IN, Language
 from service.core.series import BlockPlace
-from service.web import codes, word_tables
+from service.web import codes, event_words, word_tables
 from service.web.german.faults import DELIVERIES, FAULTS
 from service.web.language import NAMES, SPEAKERS, code_marked
 from service.web.word_tables import DIMSE, REFUSALS, STATES
@@ -40,6 +40,27 @@ def word(code: str | None, table: dict[str, str] | None = None, *, language: Lan
         return NOTHING
     said = (table if table is not None else STATES).get(code, code.replace("_", " "))
     return SPEAKERS[language].plain(said)
+
+
+#: Words for what the details of an event or of a line of the audit record say, by their name.
+_SAID = {
+    "verdict": word_tables.VERDICT_WORDS,
+    "step": word_tables.FLAG_STEP_WORDS,
+    "role": codes.ROLES,
+    "kind": codes.ACTIVATION_KINDS,
+    "state": STATES | codes.ACTIVATION_STATES,
+    "reason": word_tables.COMPLETION | word_tables.WITHDRAWALS,
+}
+
+
+def detail(value: object, name: str, *, language: Language = "en") -> str:
+    """What one detail says: in words where its codes are known, else as it is."""
+    if isinstance(value, bool):
+        return SPEAKERS[language].plain("yes" if value else "no")
+    if value is None or value == []:
+        return NOTHING
+    table = _SAID.get(name, {})
+    return word(value, table, language=language) if isinstance(value, str) and value in table else str(value)
 
 
 def moment(at: datetime | None, *, language: Language = "en") -> str:
@@ -220,6 +241,7 @@ def install(environment: Environment, language: Language) -> None:
         "check_name": check_name,
         "rule_words": rule_words,
         "fault": fault,
+        "detail": detail,
     }
     filters: dict[str, Any] = {name: partial(say, language=language) for name, say in spoken.items()}
     filters |= {
@@ -232,6 +254,7 @@ def install(environment: Environment, language: Language) -> None:
     environment.filters.update(filters)
     environment.tests["missing"] = missing
     codes.install(environment)
+    event_words.install(environment)
     word_tables.install(environment)
     speaker = SPEAKERS[language]
     environment.globals.update(t=speaker, tn=speaker.count, a=link, language=language, LANGUAGES=NAMES)

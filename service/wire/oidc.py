@@ -209,16 +209,21 @@ class Provider:
             return about
 
     def _checked(self, about: dict[str, Any]) -> dict[str, Any]:
-        """The description, if it is of this issuer and every address in it is on the issuer's host."""
+        """The description, if it is of this issuer and every address that is needed is on the issuer's host.
+
+        What is not needed and is elsewhere (as the userinfo of Microsoft Entra ID is) is left out.
+        """
         if about.get("issuer") != self._ours.issuer:
             raise LoginRefused("The provider calls itself by another issuer.", reason="oidc_discovery")
-        for name in (*NEEDED, *OPTIONAL):
-            address = about.get(name)
-            if address is None and name in OPTIONAL:
-                continue
-            if not isinstance(address, str) or origin_of(address) != origin_of(self._ours.issuer):
+        for name in NEEDED:
+            if not self._is_theirs(about.get(name)):
                 raise LoginRefused(f"{name} is not on the host of the issuer.", reason="oidc_discovery")
-        return about
+        foreign = [name for name in OPTIONAL if not self._is_theirs(about.get(name))]
+        return {name: said for name, said in about.items() if name not in foreign}
+
+    def _is_theirs(self, address: object) -> bool:
+        """Whether this is an address on the issuer's host."""
+        return isinstance(address, str) and origin_of(address) == origin_of(self._ours.issuer)
 
     def _key_set(self, *, anew: bool = False) -> tuple[KeySet, bool]:
         """The provider's keys for signatures, and whether they were fetched just now."""

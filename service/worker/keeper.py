@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from threading import Lock
 
 from service.errors import LeaseLost, RunnerLost, ServiceError, WorkerEnds
 from service.pipeline.job import Job, JobTools, Outcome
+from service.processes import resident_mb
 from service.worker.messages import Message, Talk
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Runner:
                 stop()
                 if time.monotonic() > limit:
                     raise RunnerLost("The analysis took longer than it may.", reason="runner_deadline")
-                if self._resident_mb() > limits.memory_mb:
+                if resident_mb(self.pid) > limits.memory_mb:
                     raise RunnerLost("The analysis took more memory than it may.", reason="runner_memory")
         except (EOFError, OSError) as error:
             raise self._crashed() from error
@@ -126,15 +126,6 @@ class Runner:
         except subprocess.TimeoutExpired:
             how = "closing its connection"
         return RunnerLost(f"The runner ended by {how}.", reason="runner_crashed")
-
-    def _resident_mb(self) -> float:
-        """Memory that it holds now, in MiB; 0 where it is gone."""
-        try:
-            status = Path(f"/proc/{self.pid}/status").read_text("ascii", "replace")
-        except OSError:
-            return 0.0
-        kilobytes = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")]
-        return int(kilobytes[0]) / 1024 if kilobytes else 0.0
 
 
 def _end_of(code: int) -> str:

@@ -235,6 +235,8 @@ def make_work(settings: Settings, sessions: Sessions, perform: Perform) -> Work:
                         *(commit.hold(peer.answer_seconds) for peer in settings.peer),
                         timedelta(0),
                     ),
+                    replay=max(run.LONGEST_WAIT, timedelta(seconds=settings.lease_seconds)),
+                    notice=max(notify.BACKOFF_MAX, notify.LEASE),
                 ),
             ),
             home=Path(settings.home),

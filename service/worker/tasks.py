@@ -13,7 +13,17 @@ from service.db import commitments_in, deliveries, queries
 from service.db.session import Sessions, reading
 from service.dicom.scu import Address
 from service.errors import ServiceError
-from service.pipeline import audit, commit, confirm, deliver, replay_orders, retention, run, traces
+from service.pipeline import (
+    audit,
+    commit,
+    confirm,
+    deliver,
+    performed,
+    replay_orders,
+    retention,
+    run,
+    traces,
+)
 from service.pipeline.deliver import Destination
 from service.pipeline.job import Perform
 from service.pipeline.run import Bench
@@ -264,6 +274,7 @@ def purge(work: Work) -> None:
     if work.clock_guard.trusts(work.sessions, now=now):
         retention.purge(work.sessions, work.bench.home, work.keep, now=now)
         commit.forget(work.sessions, now=now)
+        performed.forget(work.sessions, now=now)
 
 
 def _register_replays(app: Celery, work: Work) -> None:

@@ -5,13 +5,16 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 
 from service.dicom.synthesis import write_phantom
 from tests.make.audit_messages import faults
 from tests.make.certificates import authority
 from tests.make.listeners import hook_server, mail_server
+from tests.make.oidc_liar import liar
 from tests.make.peers import fake_peer
 from tests.make.running import running_service, wait_for
 from tests.make.servers import find_program, start_postgres, start_redis
@@ -71,6 +74,22 @@ def _collector(rsyslog, trust):
     return {"host": "127.0.0.1", "port": rsyslog.port, **{name: str(path) for name, path in files.items()}}
 
 
+def _provider(provider):
+    """Where people log in; the browser of this test knows the way back by itself."""
+    who = {"issuer": provider.issuer, "client_id": "myoscreen", "url": "http://localhost"}
+    return {**who, "roles": {"viewer": "myo-readers"}}
+
+
+def _log_in(provider, service_url):
+    """What a browser does at the provider's word; the page that it comes to."""
+    with httpx.Client(base_url=service_url, timeout=30) as browser:
+        sent = parse_qs(urlsplit(browser.get("/login/oidc").headers["Location"]).query)
+        provider.nonce, provider.now = sent["nonce"][0], int(datetime.now(UTC).timestamp())
+        way = urlsplit(sent["redirect_uri"][0]).path
+        back = browser.get(way, params={"code": "c", "state": sent["state"][0]})
+        return back.headers["Location"]
+
+
 def _reported(rsyslog):
     """Actions of the audit messages that came."""
     lines = rsyslog.lines()
@@ -106,6 +125,7 @@ def run(tmp_path_factory):
         span_receiver() as traces,
         mail_server() as mail,
         hook_server() as hook,
+        liar() as provider,
         start_postgres() as postgres,
         start_redis(folder / "redis") as (redis, broker),
     ):
@@ -116,12 +136,14 @@ def run(tmp_path_factory):
                 {"name": "sender", "ae_title": "SENDER", "host": "127.0.0.1"},
             ),
             doors=("receive", "work", "web"),
+            module="tests.make.prompt",
             watcher=watcher,
             database_url=postgres.new_database(),
             broker_url=broker,
             notify=json.dumps(_told(mail, hook, secret)),
             audit=json.dumps({"syslog": _collector(rsyslog, trust)}),
             tracing=json.dumps({"endpoint": traces.endpoint}),
+            oidc=json.dumps(_provider(provider)),
         ) as service:
             peer.reports_to = service.dicom_port
             storescu(service.dicom_port, write_phantom(folder / "in", slices=5))
@@ -133,10 +155,11 @@ def run(tmp_path_factory):
 
             wait_for("delivery", confirmed)
             service.get("/api/v1/status")
+            assert _log_in(provider, service.url) == "/start"
             wait_for("the daily reports", lambda: mail.mails and hook.requests)
             wait_for("the audit record", lambda: _reported(rsyslog) >= HAPPENED)
         # When the doors end they send the rest.
-        ports = (postgres, redis, peer, mail, hook, rsyslog, traces)
+        ports = (postgres, redis, peer, mail, hook, rsyslog, traces, provider)
         yield Run(
             log=log,
             configured={("127.0.0.1", each.port) for each in ports},

@@ -27,8 +27,12 @@ def redis_url(tmp_path_factory):
 def database_url(request, tmp_path):
     """A database at the current revision, once of each kind."""
     if request.param == "sqlite":
-        return new_sqlite(tmp_path / "home")
-    return request.getfixturevalue("postgres").new_database()
+        yield new_sqlite(tmp_path / "home")
+        return
+    postgres = request.getfixturevalue("postgres")
+    url = postgres.new_database()
+    yield url
+    postgres.drop(url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -331,11 +331,10 @@ def test_a_change_holds_only_after_another_person_confirmed_it(two):
         ("key:annas", "key:annas", "own_proposal"),
         ("anna", "key:shells", "confirmer_unknown"),
         ("anna", "command line", "confirmer_unknown"),
-        ("command line", "command line", "own_proposal"),
-        ("key:shells", "command line", "confirmer_unknown"),
+        ("bert", "key:annas", "confirmer_unknown"),
         ("key:annas", "bert", None),
-        ("key:shells", "anna", None),
-        ("bert", "key:annas", None),
+        (BY_SETTINGS, "command line", "confirmer_unknown"),
+        (BY_SETTINGS, "anna", None),
     ],
 )
 def test_whoever_proposed_does_not_confirm_by_another_way(two, asks, confirms, code):
@@ -345,6 +344,20 @@ def test_whoever_proposed_does_not_confirm_by_another_way(two, asks, confirms, c
     else:
         assert code_of(two.confirm, number, confirms) == code
         assert two.now(Kind.POLICY).name == "default"
+
+
+@pytest.mark.parametrize("asks", ["key:shells", "command line", "key:berts"])
+def test_whoever_is_not_known_to_be_a_person_proposes_nothing(two, asks):
+    """Else one who holds a key and a login is both people."""
+    with two.sessions.begin() as session:
+        people.add_key(session, name="berts", role="admin", now=NOW, actor="bert")
+        people.disable_user(session, name="bert", now=NOW, actor="anna")
+    assert code_of(two.propose, Kind.POLICY, "strict", asks) == "proposer_unknown"
+    strict = two.propose(Kind.POLICY, "strict", BY_SETTINGS).id
+    two.confirm(strict, "anna")
+    by = two.here.by(asks)
+    assert code_of(activation.roll_back, two.sessions, two.here.site, strict, by) == "proposer_unknown"
+    assert two.audited()[-1] == (asks, "activation", "refused", "proposer_unknown")
 
 
 def test_the_key_of_somebody_who_is_shut_out_confirms_nothing(two):
@@ -417,7 +430,7 @@ def beside(place, call):
 
 def test_of_two_confirmations_at_once_one_counts(busy):
     busy.here.second_person = True
-    number = busy.propose(Kind.POLICY, "strict", "key:shells").id
+    number = busy.propose(Kind.POLICY, "strict", BY_SETTINGS).id
     with busy.sessions.begin() as db:
         activating.confirm(db, number, busy.here.by("anna"))
         thread, raised = beside(busy, lambda: busy.confirm(number, "bert"))

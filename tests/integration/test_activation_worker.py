@@ -8,7 +8,6 @@ import weakref
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from subprocess import CompletedProcess
 from threading import Barrier, BrokenBarrierError, Thread
 
 import numpy as np
@@ -438,16 +437,15 @@ def test_of_two_trials_at_once_one_waits_for_the_other(template, monkeypatch):
     """Whoever presses the button again and again fills no memory with networks."""
     both, met = Barrier(2), []
 
-    def ran(*_command, **_options):
+    def ran(*_arguments):
         try:
             both.wait(0.3)
             met.append(True)
         except BrokenBarrierError:
             met.append(False)
-        answer = '{"provider": "CPUExecutionProvider", "precision": "fp32", "found": 1.0}'
-        return CompletedProcess((), 0, stdout=answer)
+        return '{"provider": "CPUExecutionProvider", "precision": "fp32", "found": 1.0}'
 
-    monkeypatch.setattr("service.pipeline.smoke.subprocess.run", ran)
+    monkeypatch.setattr("service.pipeline.smoke._said", ran)
     trial = partial(try_network, template / "small", providers=(), precision="", threads=1, env={})
     threads = [Thread(target=trial) for _ in range(2)]
     for thread in threads:
@@ -462,6 +460,15 @@ def test_a_trial_that_does_not_end_is_ended(template):
         try_network(
             template / "small", providers=(), precision="", threads=1, env=bare_environment(), seconds=0.01
         )
+
+
+def test_a_trial_that_takes_too_much_memory_is_ended_alone(template):
+    """As a runner is: whatever opens it, such as the web door, goes on."""
+    with pytest.raises(ModelMismatch, match="more memory") as told:
+        try_network(
+            template / "small", providers=(), precision="", threads=1, env=bare_environment(), memory_mb=1
+        )
+    assert told.value.reason.code == "network_not_usable"
 
 
 def test_nothing_recorded_leaves_the_workshop_as_it_was_opened(tmp_path, template):

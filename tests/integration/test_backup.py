@@ -1,6 +1,7 @@
 """A backup of a running service can be put back anywhere, and an older database brought forward and back."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import inspect, select, text
+from sqlalchemy import delete, inspect, select, text
 
 from service.core.status import AnalysisState
 from service.db import dump, people
@@ -22,7 +23,7 @@ from service.db.session import (
     revision,
     upgrade,
 )
-from service.db.tables import Analysis, ApiKey, AuditEntry, Base, Instance, Output
+from service.db.tables import Analysis, ApiKey, AuditEntry, Base, Instance, LegalHold, Output
 from service.dicom.spool import Spool
 from service.errors import BackupError, ConfigurationError
 from service.files import one_at_a_time, sha256_of
@@ -32,6 +33,7 @@ from service.pipeline.backup import Extras, Place
 from service.pipeline.retention import LOCK, Terms
 from tests.make import ledger
 from tests.make.received import take_in
+from tests.make.rows import fill_empty_tables
 from tests.make.series import mr_series
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -51,6 +53,8 @@ def filled(tmp_path_factory):
         rows.set_hold(db, 1, reason="Größe", actor="anna", now=NOW)
         people.add_user(db, name="anna", role="admin", now=NOW, actor="test")
     take_in(sessions, Spool(home / "spool"), mr_series(home.parent / f"{home.name}-sent"))
+    with sessions.begin() as db:
+        fill_empty_tables(db.connection())
     sessions.kw["bind"].dispose()
     return home
 
@@ -108,7 +112,7 @@ def test_rows_images_and_results_come_back_as_they_were_on_either_database(
     assert (restored.rows, restored.files) == (copied.rows, copied.files)
     before = everything(place.database_url)
     assert before == everything(empty.database_url)
-    assert all(before[name] for name in ("analyses", "audit", "deliveries", "events", "legal_holds", "users"))
+    assert [name for name, lines in before.items() if not lines] == []
     assert files_of(place.home, "spool") == files_of(empty.home, "spool") != {}
     assert files_of(place.home, "results") == files_of(empty.home, "results") != {}
     assert {path.stat().st_mode & 0o777 for path in empty.home.rglob("*.dcm")} == {0o600}
@@ -280,11 +284,53 @@ def test_an_installation_that_has_something_is_not_overwritten(place, tmp_path):
     assert told.value.reason.code == "not_empty"
 
 
+#: Every table of the settings that names files.
+TABLES = """
+institution_name = "Drill"
+keep_pixels_days = 9999
+
+[[notify]]
+name = "hook"
+webhook_url = "https://it.example/hook"
+webhook_secret_file = "{0}/webhook"
+ca_file = "{0}/webhook_ca"
+
+[oidc]
+issuer = "https://login.example"
+url = "https://myoscreen.example"
+client_id = "myoscreen"
+client_secret_file = "{0}/client"
+roles = {{ viewer = "readers" }}
+
+[audit.syslog]
+host = "logs.example"
+ca = "{0}/logs_ca"
+cert = "{0}/logs_cert"
+key = "{0}/logs_key"
+
+[tracing]
+endpoint = "https://traces.example/v1/traces"
+authorization_file = "{0}/traces"
+
+[[peer]]
+name = "web"
+ae_title = "WEB"
+host = "10.0.0.1"
+outputs = ["SR"]
+stow_url = "https://pacs.example/dicom-web"
+authorization_file = "{0}/stow"
+"""
+
+
 def test_the_restore_drill_by_the_command_line(place, tmp_path):
-    """What the how-to says, step by step, with settings and a secret, into another home."""
-    secret = tmp_path / "database_url"
+    """What the how-to says, step by step, with settings and secrets, into another home."""
+    secret, named = tmp_path / "database_url", tmp_path / "named"
     secret.write_text(place.database_url)
-    (place.home / "myoscreen.toml").write_text('institution_name = "Drill"\nkeep_pixels_days = 9999\n')
+    (place.home / "myoscreen.toml").write_text(TABLES.format(named))
+    named.mkdir()
+    names = re.findall(r'= "\{0\}/(\w+)"', TABLES)
+    for name in names:
+        (named / name).write_text(f"the {name}")
     environment = {"MYOSCREEN_HOME": str(place.home), "MYOSCREEN_DATABASE_URL_FILE": str(secret)}
 
     def command(*arguments, **environment):
@@ -299,11 +345,17 @@ def test_the_restore_drill_by_the_command_line(place, tmp_path):
     done = command("restore", str(tmp_path / "copy"), MYOSCREEN_HOME=str(other))
     assert done.returncode == 0, done.stderr
     settings = other / "restored" / "settings"
-    assert (settings / "myoscreen.toml").read_text().startswith('institution_name = "Drill"')
+    assert 'institution_name = "Drill"' in (settings / "myoscreen.toml").read_text()
+    copied = {path.name: path.read_text() for path in settings.rglob("*") if path.is_file()}
+    assert {name: copied.get(name) for name in names} == {name: f"the {name}" for name in names}
     assert (settings / "database_url_file" / "database_url").read_text() == place.database_url
     assert (other / "restored" / "models" / "paraspinal" / "card.toml").is_file()
     assert command("db", "check", MYOSCREEN_HOME=str(other)).returncode == 0
-    assert everything(place.database_url) == everything(f"sqlite:///{other / 'myoscreen.db'}")
+    ours, theirs = everything(place.database_url), everything(f"sqlite:///{other / 'myoscreen.db'}")
+    # A copy of everything is an export, which the record tells, and so does the copy.
+    assert "backup_restored" in theirs["audit"].pop()
+    assert "backup_ordered" in ours["audit"][-1]
+    assert ours == theirs
     again = command("restore", str(tmp_path / "copy"), MYOSCREEN_HOME=str(other))
     assert (again.returncode, "not_empty" in again.stderr) == (1, True)
     assert "everything is kept" in command("purge", MYOSCREEN_HOME=str(other)).stdout
@@ -321,7 +373,11 @@ def earlier(request, tmp_path):
     upgrade(url)
     sessions = make_sessions(url)
     ledger.fill(sessions, tmp_path / "home")
+    with sessions.begin() as db:
+        filled = fill_empty_tables(db.connection())
+        db.execute(delete(LegalHold))
     sessions.kw["bind"].dispose()
+    assert "edits" in filled
     downgrade(url, "0001")
     return url
 
@@ -352,6 +408,8 @@ def test_the_database_of_the_release_before_is_brought_forward_and_back_without_
         assert len(kept) == len(lines)
         assert all(kept[row[key]].items() >= row.items() for row in lines)
     assert {row["confirm_attempts"] for row in after["deliveries"]} == {0}
+    owners = {row["id"]: row["analysis_id"] for row in before["outputs"]}
+    assert all(row["analysis_id"] == owners[row["output_id"]] for row in after["deliveries"])
     downgrade(earlier, "0001")
     back = rows_at(earlier)
     assert {name: sorted(map(str, lines)) for name, lines in back.items()} == {

@@ -8,8 +8,8 @@ from sqlalchemy import select, text
 
 from service.db import edit_cases, edit_files, edits, ledger, retention
 from service.db.edits import Came, EditFacts
-from service.db.session import make_sessions, reading
-from service.db.tables import Analysis, Edit, Event, Series, Study
+from service.db.session import downgrade, make_sessions, reading
+from service.db.tables import Analysis, Edit, Event, Series, Study, User
 from service.dicom.spool import Spool
 from service.errors import Reason
 from service.pipeline import edited_order
@@ -217,3 +217,24 @@ def test_whose_images_they_are_is_asked_after_the_study_is_locked(busy):
         session.scalars(select(Series).where(Series.study_id == number)).one().patient_id = "ANOTHER"
 
     assert at_once(busy, reissue, busy.arrive) is Came.MISMATCH
+
+
+def test_the_release_before_draws_no_version_anew_that_waits_for_an_edited_mask(site):
+    """Nor does it let in by an empty password whom a provider knew."""
+    site.arrive()
+    assert site.look_after() == 1
+    with site.sessions.begin() as session:
+        known = {"issuer": "https://login.example", "subject": "1", "created_at": NOW}
+        session.add(User(name="ingrid", password_hash="", role="viewer", **known))
+    engine = site.sessions.kw["bind"]
+    url = engine.url.render_as_string(hide_password=False)
+    engine.dispose()
+    downgrade(url, "0002")
+    with engine.connect() as connection:
+        of_study = (
+            "SELECT state FROM analyses JOIN studies ON studies.id = study_id WHERE study_uid = '1.2.3.1'"
+        )
+        states = connection.execute(text(f"{of_study} ORDER BY version")).scalars().all()
+        assert states == ["superseded", "measured", "superseded"]
+        assert connection.execute(text("SELECT disabled FROM users")).scalars().all() == [True]
+    engine.dispose()

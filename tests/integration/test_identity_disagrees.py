@@ -7,11 +7,16 @@ import pydicom
 import pytest
 from pypdf import PdfReader
 
+from service.core.dixon import find_input_sets
 from service.core.status import OutputKind
 from service.db.session import make_sessions
 from service.db.tables import Series
+from service.dicom.series import scan
+from service.pipeline.analyse import analyse_inputs
+from service.pipeline.inputs import newest_time
 from tests.make import again
 from tests.make.databases import bring_up
+from tests.make.series import mr_series
 
 SENTENCE = "The series of the study disagree in PatientID, PatientBirthDate."
 
@@ -48,3 +53,26 @@ def test_finding_report_and_pdf_name_the_attributes_and_no_value(world, tmp_path
     for content in objects.values():
         assert b"ELSE-77" not in content
         assert b"19330303" not in content
+
+
+def test_images_of_two_people_in_one_stack_say_so_in_a_folder_too(tmp_path):
+    def another(dataset, index):
+        if index > 5:
+            dataset.PatientID, dataset.PatientSex, dataset.PatientBirthDate = "ELSE-77", "M", "19330303"
+
+    # Another part of the body: nobody is asked to draw.
+    paths = mr_series(
+        tmp_path / "in",
+        positions=[4.0 * place for place in range(10)],
+        changes={"BodyPartExamined": "KNEE"},
+        each=another,
+    )
+    (inputs,) = find_input_sets(scan(paths).stacks)
+    (tmp_path / "out").mkdir()
+    result = analyse_inputs(
+        inputs, again.blind(again.workshop()), at=newest_time(inputs), out=tmp_path / "out"
+    )
+    finding = result.finding.as_dict()
+    (check,) = [each for each in finding["quality"] if each["check"] == "identity_agrees"]
+    assert check["detail"].startswith("The images of one series disagree about the person.")
+    assert (finding["person"]["age_years"], finding["person"]["sex"]) == (None, None)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from service.db.deliveries import SUPERSEDED
-from service.db.tables import Analysis, Delivery, Series
+from service.db.tables import Analysis, Delivery, Door, Series
 from tests.make.tools import program
 
 ROOT = Path(__file__).parents[2]
@@ -111,3 +111,51 @@ def test_images_are_unanswered_from_the_first_one_after_the_last_result(world):
     with world.sessions.begin() as session:
         session.execute(update(Analysis).values(finished_at=None))
     assert number(world, "myoscreen_unanswered_seconds") > 3 * 24 * 3600
+
+
+def test_the_time_of_each_step_is_told_of_the_newest_results(world):
+    with world.sessions.begin() as session:
+        session.execute(update(Analysis).values(withdrawn_at=None))
+        session.execute(update(Analysis).where(Analysis.state == "measured").values(state="superseded"))
+        two = session.scalars(select(Analysis.id).order_by(Analysis.id).limit(2)).all()
+        for turn, (analysis_id, network) in enumerate(zip(two, (30.0, 50.0), strict=True)):
+            began = world.now - timedelta(hours=turn)
+            row = update(Analysis).where(Analysis.id == analysis_id)
+            session.execute(
+                row.values(
+                    state="measured",
+                    version=7 + turn,
+                    timings={"decode": 2.0, "network": network},
+                    created_at=began - timedelta(seconds=10),
+                    started_at=began,
+                    finished_at=began + timedelta(seconds=60),
+                )
+            )
+    for step, half, slow in (("network", 30, 50), ("decode", 2, 2), ("wait", 10, 10), ("whole", 70, 70)):
+        told = [
+            number(world, f'myoscreen_step_seconds{{quantile="{share}",step="{step}"}}')
+            for share in (0.5, 0.95)
+        ]
+        assert told == [half, slow], step
+
+
+def test_leases_and_what_workers_run_on_are_told(world):
+    with world.sessions.begin() as session:
+        session.execute(update(Analysis).where(Analysis.state == "ready").values(state="running"))
+        session.execute(
+            update(Analysis)
+            .where(Analysis.state == "running")
+            .values(started_at=world.now - timedelta(seconds=90))
+        )
+        running = len(session.scalars(select(Analysis.id).where(Analysis.state == "running")).all())
+        session.execute(update(Delivery).values(state="confirmed"))
+        first = session.scalars(select(Delivery.id).limit(1)).one()
+        session.execute(update(Delivery).where(Delivery.id == first).values(state="sending"))
+        detail = {"provider": "CUDAExecutionProvider", "precision": "fp32", "model": "paraspinal"}
+        session.execute(update(Door).where(Door.name == "worker").values(detail=detail))
+    assert running > 0
+    assert number(world, 'myoscreen_leases{of="analysis"}') == running
+    assert number(world, 'myoscreen_leases{of="delivery"}') == 1
+    assert number(world, "myoscreen_oldest_running_seconds") == 90
+    workers = 'myoscreen_workers{model="paraspinal",precision="fp32",provider="CUDAExecutionProvider"}'
+    assert number(world, workers) == 1

@@ -124,8 +124,6 @@ def test_keys_are_asked_for_anew_where_none_fits_and_after_ten_minutes(told, log
         {"token_endpoint": f"{EVIL}token"},
         {"jwks_uri": f"{EVIL}jwks"},
         {"authorization_endpoint": f"{EVIL}auth"},
-        {"userinfo_endpoint": "file:///etc/passwd"},
-        {"end_session_endpoint": f"{EVIL}out"},
         {"token_endpoint": None},
         {"jwks_uri": 7},
     ],
@@ -137,6 +135,18 @@ def test_nobody_is_sent_and_nothing_is_asked_outside_the_host_of_the_issuer(told
         login.begin()
     assert refused.value.reason.code == "oidc_discovery"
     assert told.asked == [ABOUT]
+
+
+@pytest.mark.parametrize("elsewhere", [f"{EVIL}me", "file:///etc/passwd", 7])
+def test_what_can_be_done_without_is_left_alone_where_it_is_on_another_host(told, login, elsewhere):
+    """Microsoft Entra ID has its userinfo on the host of another service."""
+    told.about = {"userinfo_endpoint": elsewhere, "end_session_endpoint": elsewhere}
+    told.claims = {"groups": None}
+    tokens = {"id_token": told.signed(), "access_token": "x"}
+    told.answers["/token"] = (200, {}, json.dumps(tokens).encode())
+    assert login.end()["sub"] == "7"
+    assert told.asked == [ABOUT, "/token", "/jwks"]
+    assert login.provider.logout_address(return_to="/") is None
 
 
 @pytest.mark.parametrize(

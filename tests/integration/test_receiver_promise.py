@@ -1,5 +1,6 @@
 """What SUCCESS means, seen from outside the process: the system calls of a receiver, in their order."""
 
+import json
 import os
 import re
 import signal
@@ -7,8 +8,12 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
+import pydicom
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import SegmentationStorage, generate_uid
 
+from service.dicom import scu
 from tests.make.databases import bring_up
 from tests.make.running import free_port, wait_for
 from tests.make.series import mr_series
@@ -17,6 +22,7 @@ from tests.make.tools import storescu
 
 SENT = ("sendto", "sendmsg", "write")
 RENAMES = ("rename", "renameat", "renameat2")
+VIEWER = {"name": "viewer", "ae_title": "SENDER", "host": "127.0.0.1", "edits": True}
 CALLS = ("openat", "pwrite64", "fsync", "fdatasync", *SENT, *RENAMES)
 
 
@@ -29,6 +35,7 @@ def traced_receiver(home, trace):
         "MYOSCREEN_HOME": str(home),
         "MYOSCREEN_DICOM_PORT": str(port),
         "MYOSCREEN_SPOOL_MIN_FREE_MB": "0",
+        "MYOSCREEN_PEER": json.dumps([VIEWER]),
     }
     bring_up(f"sqlite:///{home / 'myoscreen.db'}")
     strace = find_program("strace")
@@ -86,20 +93,51 @@ def where(calls, names, pattern, *, after=-1):
     raise AssertionError(f"no {'/'.join(names)} of {pattern} after call {after}:\n{seen}")
 
 
+def edited_segmentation(image, path):
+    """What a viewer sends back of an image, as far as the receiver looks."""
+    seg = pydicom.dcmread(image)
+    del seg.PixelData
+    source = Dataset()
+    source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = seg.SOPClassUID, seg.SOPInstanceUID
+    series = Dataset()
+    series.SeriesInstanceUID, series.ReferencedInstanceSequence = seg.SeriesInstanceUID, [source]
+    seg.ReferencedSeriesSequence = [series]
+    seg.SOPClassUID = seg.file_meta.MediaStorageSOPClassUID = SegmentationStorage
+    seg.SOPInstanceUID = seg.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    seg.SeriesInstanceUID, seg.Modality = generate_uid(), "SEG"
+    seg.save_as(path)
+    return path
+
+
 def test_the_answer_is_sent_after_file_name_and_row_are_on_the_disk(tmp_path):
+    """Of an image, and of a segmentation that came back edited."""
     home, trace = tmp_path / "home", tmp_path / "trace"
-    (path,) = mr_series(tmp_path / "in", positions=[0.0])
+    (image,) = mr_series(tmp_path / "in", positions=[0.0])
     with traced_receiver(home, trace) as port:
-        storescu(port, [path])
-        (kept,) = (home / "spool").rglob("*.dcm")
+        storescu(port, [image])
+        (first,) = (home / "spool").rglob("*.dcm")
+        viewer = scu.Address(host="127.0.0.1", port=port, ae_title="MYOSCREEN", calling_ae="SENDER")
+        (answer,) = scu.store([edited_segmentation(image, tmp_path / "seg.dcm")], viewer)
+        assert answer.status == 0x0000
+        (second,) = set((home / "spool").rglob("*.dcm")) - {first}
+    names = (first, second)
     every = calls_of(trace)
-    # P-DATA is PDU type 4, and the only one that we send on this association is the response.
+    # P-DATA is PDU type 4, and the only one that we send on an association is the response.
     sent = rf"TCP.*:{port}->.*\"\\4\\0"
-    (response,) = [
+    responses = [
         index for index, (_, name, rest) in enumerate(every) if name in SENT and re.search(sent, rest)
     ]
-    # One thread does it all; what others sync at the same time does not count.
-    calls = [call for call in every[: response + 1] if call[0] == every[response][0]]
+    assert len(responses) == len(names)
+    begin = 0
+    for response, kept in zip(responses, names, strict=True):
+        # One thread does it all; what others sync at the same time does not count.
+        thread = every[response][0]
+        require_safe([call for call in every[begin : response + 1] if call[0] == thread], kept, sent)
+        begin = response + 1
+
+
+def require_safe(calls, kept, sent):
+    """Demand that the last of these calls is the answer, and that all before it is on the disk."""
     created = where(calls, ["openat"], r"spool/incoming/\.[0-9a-f]+\.part.*O_CREAT")
     part = re.escape(re.search(r"incoming/(\.[0-9a-f]+\.part)", calls[created][2])[1])
     written = max(

@@ -4,14 +4,25 @@ import threading
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from service.core.status import AnalysisState, DeliveryState, OutputKind
-from service.db import deliveries, orders, queries
+from service.db import deliveries, orders, patients, queries
 from service.db import retention as rows
 from service.db.retention import Kept
 from service.db.session import reading
-from service.db.tables import Analysis, AuditEntry, Base, Delivery, Instance, LegalHold, Series, Study
+from service.db.tables import (
+    Analysis,
+    AuditEntry,
+    Base,
+    Delivery,
+    Edit,
+    Instance,
+    LegalHold,
+    ReplayOrder,
+    Series,
+    Study,
+)
 from service.dicom.spool import Spool
 from service.errors import InvalidRequest, SpoolFull
 from service.files import one_at_a_time
@@ -21,6 +32,7 @@ from service.pipeline.close import Closing
 from service.pipeline.retention import LOCK, ClockGuard, Terms
 from tests.make.databases import both_databases, database_url  # noqa: F401
 from tests.make.received import NOW, measured_result, take_in
+from tests.make.rows import fill_empty_tables
 from tests.make.series import mr_series
 
 QUIET = timedelta(seconds=60)
@@ -130,6 +142,32 @@ def test_what_a_dead_attempt_or_replay_left_goes_too(sessions, home, images, fin
     assert not left.exists()
 
 
+def about_studies():
+    """Every table whose rows belong to a study, by themselves or by what they refer to."""
+    found = {Study.__table__}
+    for table in Base.metadata.sorted_tables:
+        if any(key.column.table in found for key in table.foreign_keys):
+            found.add(table)
+    return found
+
+
+@both_databases
+def test_no_table_keeps_or_hides_a_row_about_a_study_that_goes(sessions, home, images, finished):
+    """Whatever tables there are: a patient is handed out all rows, and erased from all."""
+    with sessions.begin() as db:
+        fill_empty_tables(db.connection())
+        db.execute(delete(LegalHold))
+        told = {name: len(lines) for name, lines in patients.rows_of(db, 1)}
+    names = {table.name for table in about_studies()} - {"legal_holds"}
+    assert {"edits", "replay_orders", "population", "reviews", "set_aside"} < names
+    assert [name for name in sorted(names) if not told.get(name)] == []
+    assert retention.remove_study(sessions, home, 1, now=OLD)
+    with reading(sessions) as db:
+        left = {table.name: db.scalar(select(func.count()).select_from(table)) for table in about_studies()}
+    assert {name for name, count in left.items() if count} == set()
+    assert images_left(home) == 0
+
+
 def test_without_times_everything_is_kept(sessions, home, images, finished):
     assert purge(sessions, home, terms=Terms()) == {}
     assert images_left(home) == len(images)
@@ -154,6 +192,30 @@ def test_unfinished_and_recent_work_is_never_touched(sessions, home, images, fin
     change(sessions, table, **values)
     assert purge(sessions, home)[Kept.PIXELS] == 0
     assert images_left(home) == len(images)
+
+
+@both_databases
+def test_what_a_person_asked_for_is_waited_for(sessions, home, images, finished):
+    """A replay that nobody has made yet, and an edited segmentation of which nothing came yet."""
+    with sessions.begin() as db:
+        db.add(ReplayOrder(analysis_id=finished, actor="rita", ordered_at=OLD))
+    assert purge(sessions, home)[Kept.PIXELS] == 0
+    change(sessions, ReplayOrder, finished_at=OLD)
+    with sessions.begin() as db:
+        series_id = db.scalars(select(Series.id)).one()
+        seg = {
+            "sop_instance_uid": "2.25.7",
+            "sop_class_uid": "1.2",
+            "path": "ed/it.dcm",
+            "sha256": "0",
+            "size": 1,
+        }
+        db.add(Edit(series_id=series_id, peer="viewer", received_at=CLOSED, **seg))
+    assert purge(sessions, home)[Kept.PIXELS] == 0
+    assert images_left(home) == len(images)
+    change(sessions, Edit, outcome="edit_failed")
+    assert purge(sessions, home)[Kept.PIXELS] == 1
+    assert (images_left(home), one(sessions, Edit).path) == (0, "")
 
 
 @both_databases

@@ -340,7 +340,9 @@ def test_what_waits_for_a_review_is_listed_to_the_last(world, monkeypatch):
         seen += told["waiting"]
         if told["next_cursor"] is None:
             break
-        assert f"cursor={told['next_cursor']}" in world.browser("rita").get("/reviews", params=cursor).text
+        page = world.browser("rita").get("/reviews", params=cursor).text
+        assert f"cursor={told['next_cursor']}" in page
+        assert "finished <time datetime=" in page
         cursor = {"cursor": told["next_cursor"]}
     assert seen == sorted(ids, reverse=True)
 

@@ -138,7 +138,8 @@ def test_a_runner_writes_what_this_process_would_write_byte_by_byte(tmp_path, jo
     ("limits", "side", "reason"),
     [
         (Limits(deadline_seconds=2, memory_mb=4096), 1200, "runner_deadline"),
-        (Limits(deadline_seconds=120, memory_mb=700), 9000, "runner_memory"),
+        # A square of 784 MB.
+        (Limits(deadline_seconds=120, memory_mb=700), 14000, "runner_memory"),
     ],
 )
 def test_a_network_that_never_answers_or_takes_too_much_loses_its_runner(tmp_path, job, limits, side, reason):

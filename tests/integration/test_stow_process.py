@@ -90,3 +90,4 @@ def test_a_sender_that_falls_silent_is_let_go(service):
             answer += piece
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"sender_silent" in answer
+    assert b"connection: close\r\n" in answer.lower()

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import select, update
 
 from service.core.status import DeliveryState, OutputKind
-from service.db import deliveries, queries, versions
+from service.db import deliveries, ledger, queries, versions
 from service.db.session import reading
-from service.db.tables import Analysis, Delivery, Event
+from service.db.tables import Analysis, Delivery, Event, Notice, ReplayOrder
 from service.dicom.spool import Spool
 from service.pipeline import sweep
 from service.pipeline.close import Closing
@@ -121,6 +121,8 @@ def test_an_analysis_of_a_dead_worker_is_rung_again(world):
     analysis_id = ready_analysis(world.sessions)
     world.claim(analysis_id)
     assert world.let_leases_expire().analysis_ids == (analysis_id,)
+    with reading(world.sessions) as db:
+        assert ledger.counters(db) == {sweep.LEASES_EXPIRED: 1}
 
 
 @pytest.mark.parametrize(
@@ -151,6 +153,8 @@ def test_a_delivery_that_kills_its_senders_is_given_up_after_the_allowed_attempt
         world.let_leases_expire()
         (delivery,) = world.all_of(Delivery)
         assert (delivery.state, delivery.error_code) == (state, "lease_expired")
+        with reading(world.sessions) as db:
+            assert ledger.counters(db)[sweep.LEASES_EXPIRED] == delivery.attempts
     assert delivery.attempts == ATTEMPTS
     assert [row.state for row in world.all_of(Analysis)] == ["measured"]
 
@@ -196,6 +200,25 @@ def test_a_series_received_before_the_clock_was_set_back_is_complete_after_the_q
     assert world.sweeper.sweep().analysis_ids == ()
     world.now += timedelta(seconds=60)
     assert len(world.sweeper.sweep().analysis_ids) == 1
+
+
+def test_a_replay_and_a_message_that_wait_for_a_time_of_a_clock_since_set_back_wait_no_longer(
+    world, finished
+):
+    """Whoever had begun the replay died before the clock was set back."""
+    ahead = world.now + AHEAD
+    with world.sessions.begin() as db:
+        db.add(
+            ReplayOrder(analysis_id=finished, actor="rita", ordered_at=ahead, attempt=1, taken_until=ahead)
+        )
+        letter = {"recipient": "it", "kind": "trouble", "subject": "s", "body": "b", "state": "pending"}
+        db.add(Notice(**letter, created_at=ahead, next_at=ahead))
+    (order,) = world.all_of(ReplayOrder)
+    assert world.sweeper.sweep().replay_ids == (order.id,)
+    assert [row.next_at for row in world.all_of(Notice)] == [world.now]
+    with world.sessions.begin() as db:
+        db.execute(update(ReplayOrder).values(taken_until=world.now + timedelta(seconds=LEASE_SECONDS)))
+    assert world.sweeper.sweep().replay_ids == ()
 
 
 @pytest.mark.usefixtures("received")

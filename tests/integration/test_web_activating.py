@@ -195,7 +195,7 @@ def test_a_refused_proposal_leaves_all_as_it_was(two):
 
 
 def test_an_auditor_sees_all_and_no_button(two):
-    two.program("admin").post("/api/v1/activations", json={"kind": "policy", "name": "strict"})
+    two.program("annas").post("/api/v1/activations", json={"kind": "policy", "name": "strict"})
     page = browser(two, "audrey").get("/activations").text
     assert "Waiting for a confirmation" in page
     assert 'action="/activations' not in page
@@ -282,7 +282,8 @@ def test_two_people_on_the_command_line(shell):
     assert shell("confirm", "2", "--user", "anna", typed=typed).exception.reason.code == "own_proposal"
     assert shell("confirm", "2", "--user", "bert", typed="wrong\n").exception.reason.code == "not_proved"
     assert "\tactive\tdefault\t" in shell("confirm", "2", "--user", "bert", typed=typed).output
-    assert "\tproposed\tstrict\t" in shell("rollback", "2").output
+    assert shell("rollback", "2").exception.reason.code == "proposer_unknown"
+    assert "\tproposed\tstrict\t" in shell("rollback", "2", "--user", "bert", typed=typed).output
     assert "\trefused\tstrict\t" in shell("refuse", "3").output
     assert shell("refuse", "9").exception.reason.code == "not_found"
     listed = [line.split("\t")[:3] for line in shell("list", "--kind", "policy").output.splitlines()]

@@ -7,15 +7,15 @@ from sqlalchemy import select
 
 from service.core.notice import Sender
 from service.core.trouble import Limits, Severity
-from service.db import logins, openings, people
-from service.db.tables import Analysis, AuditEntry, Notice, Opening, User
+from service.db import openings, people
+from service.db.tables import Analysis, AuditEntry, Notice, Opening
 from service.pipeline import vitals
 from service.pipeline.notify import Notifier, Recipient
 from service.web.auth import COOKIE
 from service.wire.webhook import HookAddress
 from tests.make.listeners import hook_server
 from tests.make.slices import write_slices
-from tests.make.web import form_token
+from tests.make.web import form_token, seated
 
 REASON = "Question of the ethics board of today"
 
@@ -24,16 +24,6 @@ REASON = "Question of the ethics board of today"
 def world(world):
     world.settings = world.settings.model_copy(update={"break_glass": True})
     return world
-
-
-def seated(world, name):
-    """A browser in which this user is logged in; without the password, which takes long to compare."""
-    client = world.client()
-    with world.sessions.begin() as session:
-        user_id = session.scalars(select(User.id).where(User.name == name)).one()
-        token = logins.finish_login(session, user_id=user_id, now=world.now, idle=timedelta(minutes=15))
-    client.cookies.set(COOKIE, token)
-    return client
 
 
 def open_results(browser, reason=REASON):

@@ -283,6 +283,30 @@ def test_pictures_and_the_report_are_served_by_fixed_names_only(world):
     assert ("vera", "picture_viewed", "ok") in world.actions()
 
 
+def test_charts_speak_the_language_of_the_page_or_are_those_that_were_made_with_the_result(world):
+    browser, page = world.browser("vera"), f"/analyses/{world.ids.flagged}"
+    with world.sessions() as session:
+        folder = world.home / session.get(Analysis, world.ids.flagged).result_path
+    for name in ("profile.png", "reference.png"):
+        (folder / name).write_bytes((folder / "overlay.png").read_bytes())
+    shown = browser.get(page, headers={"Accept-Language": "de"}).text
+    assert 'aria-label="Referenzkurve"' in shown
+    assert "pictures/reference.png" not in shown
+    # One slice has no profile to draw, so what was made stands there.
+    assert f'src="{page}/pictures/profile.png"' in shown
+    with world.sessions.begin() as session:
+        row = session.get(Analysis, world.ids.flagged)
+        found = json.loads(json.dumps(row.finding))
+        found["scores"][0]["norm"] = "of-last-year@1"
+        found["measures"]["profile"] *= 2
+        found["measures"]["profile"][1] = found["measures"]["profile"][0] | {"position_mm": 5.0}
+        row.finding = found
+    shown = browser.get(page, headers={"Accept-Language": "de"}).text
+    assert 'aria-label="Profil entlang der Wirbelsäule"' in shown
+    assert "pictures/profile.png" not in shown
+    assert f'src="{page}/pictures/reference.png"' in shown
+
+
 def test_an_operator_reruns_and_sends_again_by_button(world):
     browser = world.browser("otto")
     page = browser.get(f"/analyses/{world.ids.plain}").text

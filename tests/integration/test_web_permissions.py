@@ -74,7 +74,7 @@ def test_nobody_gets_past_a_route_that_asks_for_something(world):
     assert asked > 75
 
 
-@pytest.mark.parametrize("role", ["viewer", "reviewer", "operator", "auditor"])
+@pytest.mark.parametrize("role", ["viewer", "reviewer", "operator", "auditor", "monitor"])
 def test_a_role_without_the_permission_is_refused_and_one_with_it_is_not(world, role):
     client = world.program(role)
     for route in routes_of(client.app):
@@ -83,6 +83,20 @@ def test_a_role_without_the_permission_is_refused_and_one_with_it_is_not(world, 
             continue
         answer = plain(route, world.ids).send(client)
         assert (answer.status_code != 403) == (permission in GRANTS[Role(role)]), (role, route.path)
+
+
+def test_every_look_at_results_is_written_down(world):
+    """Also where no name is shown: numbers and flags of one person are data of that person."""
+    client, silent, looked = world.program("viewer"), set(), 0
+    for route in routes_of(client.app):
+        if permission_of(route) != Permission.RESULTS or "GET" not in route.methods:
+            continue
+        before = len(world.actions())
+        if plain(route, world.ids).send(client).status_code == 200:
+            looked += 1
+            silent |= {route.path} if len(world.actions()) == before else set()
+    assert looked > 15
+    assert silent == set()
 
 
 def list_nothing() -> list[int]:

@@ -1,9 +1,12 @@
 """What programs ask for again and again: tags that say nothing changed, and lists page by page."""
 
+from datetime import timedelta
+
 import pytest
+from sqlalchemy import update
 
 from service.db import retention
-from service.db.tables import Event, FlagHandling, OptOut, Review, Study
+from service.db.tables import Analysis, Event, FlagHandling, OptOut, Review, Study
 from service.web.etags import matches
 from tests.make.web import copy_world
 
@@ -44,6 +47,28 @@ def test_what_changed_has_another_tag(world, path):
     again = client.get(path.format(**vars(world.ids)), headers={"If-None-Match": tag})
     assert again.status_code == 200
     assert again.headers["etag"] != tag
+
+
+def test_a_trouble_that_grows_older_is_no_change_and_another_one_is(world):
+    """Monitoring asks most often while something is wrong."""
+    client = world.program("monitor")
+
+    def troubles(answer):
+        return {each["code"]: each["what"] for each in answer.json()["troubles"]}
+
+    with world.sessions.begin() as session:
+        running = update(Analysis).where(Analysis.state == "running")
+        session.execute(running.values(started_at=world.now - timedelta(minutes=50)))
+    first = client.get("/api/v1/status")
+    world.wait(seconds=7)
+    later = client.get("/api/v1/status")
+    assert troubles(first)["runs_too_long"] != troubles(later)["runs_too_long"]
+    assert later.headers["etag"] == first.headers["etag"]
+    with world.sessions.begin() as session:
+        session.execute(running.values(state="superseded"))
+    ended = client.get("/api/v1/status")
+    assert "runs_too_long" not in troubles(ended)
+    assert ended.headers["etag"] != first.headers["etag"]
 
 
 def test_a_look_that_brings_no_content_is_recorded_all_the_same(world):
@@ -140,3 +165,28 @@ def test_every_list_comes_page_by_page_and_whole(filled, name):
     assert shown == whole
     assert len(set(shown)) == len(shown)
     assert count >= min(len(whole), 3) // 2
+
+
+def test_head_is_answered_as_get_without_the_content(world):
+    """Load balancers and programs that look whether something is there ask so (RFC 9110 9.3.2)."""
+    client = world.program("viewer")
+    for path in (
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/api/v1/rules",
+        "/",
+        f"/api/v1/analyses/{world.ids.flagged}",
+    ):
+        asked, got = client.head(path), client.get(path)
+        assert (asked.status_code, asked.content) == (got.status_code, b""), path
+        assert asked.headers["content-type"] == got.headers["content-type"]
+        assert asked.headers.get("etag") == got.headers.get("etag")
+    assert world.actions()[-2:] == [("key:viewer", "analysis_viewed", "ok")] * 2
+    assert world.client().head("/api/v1/analyses").status_code == 401
+    assert client.head("/nowhere").status_code == 404
+    posts = client.head(f"/api/v1/analyses/{world.ids.flagged}/rerun")
+    assert (posts.status_code, posts.headers["allow"], posts.content) == (405, "POST", b"")
+    assert client.post("/api/v1/status").headers["allow"] == "GET, HEAD"
+    text = client.get("/metrics").text
+    assert 'myoscreen_http_requests_total{method="HEAD",route="/healthz",status="200"} 1.0' in text

@@ -61,6 +61,17 @@ def test_no_change_by_the_interface_is_taken_from_a_cookie_alone(shared):
             assert (answer.status_code, answer.json()["code"]) == (403, "csrf"), route.path
 
 
+def test_a_password_for_a_proxy_neither_ends_a_login_nor_stands_for_its_token(shared):
+    """A proxy that asks for a password of its own hands it on with every request."""
+    browser = shared.browser("otto")
+    browser.headers["Authorization"] = "Basic d2FyZDpzZWNyZXQ="
+    assert browser.get("/account").status_code == 200
+    order = browser.post(f"/api/v1/analyses/{shared.ids.failed}/rerun")
+    assert (order.status_code, order.json()["code"]) == (403, "csrf")
+    browser.headers["Authorization"] = "Bearer myo_wrong"
+    assert browser.get("/account").status_code == 303
+
+
 def test_a_reading_request_cannot_be_made_a_changing_one(shared):
     client = shared.program("admin")
     path = f"/api/v1/analyses/{shared.ids.failed}/rerun"

@@ -107,6 +107,18 @@ def test_an_encoded_slash_leads_to_the_route_and_its_permission(shared, address)
     assert statuses(answer) == [401]
 
 
+def test_an_answer_to_head_ends_with_its_headers(shared, address):
+    """What came after them would be taken for the next answer on the same connection."""
+    known = f"Host: x\r\nAuthorization: Bearer {shared.keys['viewer']}\r\n"
+    first = f"HEAD /api/v1/status HTTP/1.1\r\n{known}\r\n"
+    second = f"GET /healthz HTTP/1.1\r\n{known}Connection: close\r\n\r\n"
+    head, _, rest = raw(address, (first + second).encode()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert int(re.search(rb"content-length: (\d+)", head)[1]) > 500
+    assert rest.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert rest.endswith(b'{"status":"alive"}')
+
+
 def test_a_request_line_without_end_is_refused_by_the_server(address):
     answer = raw(address, b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
     assert statuses(answer) in ([400], [])  # Closed; what it said may be lost with what was not read.

@@ -11,7 +11,17 @@ from tests.make.web import USERS
 CELLS = list(itertools.product(("light", "dark"), ("en", "de"), (360, 1280)))
 RICHEST = "anna"
 #: The pages that differ most; the others are looked at as closely in ``make soak``.
-LOOKED_AT = ["list", "flagged", "status", "population", "funnel", "activations", "reviews", "account"]
+LOOKED_AT = [
+    "list",
+    "flagged",
+    "status",
+    "population",
+    "funnel",
+    "activations",
+    "reviews",
+    "account",
+    "people",
+]
 
 
 def named(name):

@@ -5,9 +5,11 @@ from sqlalchemy import select
 
 from service.core.status import Handling
 from service.db import worklist
+from service.db.people import Role
 from service.db.session import reading
 from service.db.tables import Analysis, AuditEntry, Event, User
 from service.errors import InvalidRequest
+from service.web.auth import GRANTS, Permission
 from tests.make import ledger
 from tests.make.web import form_token
 
@@ -21,6 +23,7 @@ def site(sessions, tmp_path):
             ("rita", "reviewer", False),
             ("gone", "reviewer", True),
             ("audrey", "auditor", False),
+            ("vera", "viewer", False),
         ):
             db.add(User(name=name, password_hash="x", role=role, disabled=disabled, created_at=ledger.NOW))
     return sessions, ids
@@ -85,6 +88,8 @@ def test_each_step_leads_where_it_says_and_a_comment_nowhere(site):
         ("hand_over", {"to_user": "gone"}, "unknown_user"),
         # Who sees no results cannot take them over.
         ("hand_over", {"to_user": "audrey"}, "unknown_user"),
+        # Who may only look could never finish with them.
+        ("hand_over", {"to_user": "vera"}, "unknown_user"),
     ],
 )
 def test_a_step_that_lacks_something_is_refused_by_name(site, what, more, code):
@@ -107,6 +112,12 @@ def test_where_nothing_is_raised_there_is_nothing_to_do(site):
     assert rows(sessions) == []
 
 
+def test_flags_are_handed_to_whoever_may_look_after_them_and_to_nobody_else(site):
+    assert {role for role in Role if Permission.REVIEW in GRANTS[role]} == worklist.HANDLERS
+    with reading(site[0]) as db:
+        assert worklist.takers(db) == ["rita"]
+
+
 def test_older_ones_come_on_the_next_page(site):
     sessions, ids = site
     assert rows(sessions, before=ids.flagged) == []
@@ -123,6 +134,7 @@ def test_a_reviewer_works_through_the_pages(world):
     for form, notice in (
         ({"step": ""}, "flag_step_needed"),
         ({"step": "dismiss"}, "flag_comment_needed"),
+        ({"step": "hand_over"}, "flag_taker_needed"),
         ({"step": "hand_over", "to_user": "rita"}, "flags_handled"),
     ):
         answer = rita.post(f"{page}/flags", data={**token, **form})

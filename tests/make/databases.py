@@ -22,8 +22,12 @@ both_databases = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"
 def database_url(request, tmp_path):
     """The address of a SQLite database; on PostgreSQL too where a test asks for both."""
     if getattr(request, "param", "sqlite") == "sqlite":
-        return new_sqlite(tmp_path / "home")
-    return request.getfixturevalue("postgres").new_database()
+        yield new_sqlite(tmp_path / "home")
+        return
+    postgres = request.getfixturevalue("postgres")
+    url = postgres.new_database()
+    yield url
+    postgres.drop(url)
 
 
 def new_sqlite(folder: Path) -> str:

@@ -134,6 +134,7 @@ def _objects(session: Session, row: Analysis, random: Random) -> None:
                 session.add(
                     Delivery(
                         output_id=output.id,
+                        analysis_id=None if output.withdrawal else output.analysis_id,
                         peer=peer,
                         state=state,
                         created_at=NOW,

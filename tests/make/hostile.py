@@ -82,7 +82,8 @@ def plain(route: APIRoute, ids: Ids) -> Call:
         if isinstance(shape, type) and issubclass(shape, BaseModel):
             call.json = {name: "x" for name, facts in shape.model_fields.items() if facts.is_required()}
         else:
-            known_text = next(iter(shape)).value if isinstance(shape, type(StrEnum)) else "x"
+            known_text = "1" if shape == int | None else "x"
+            known_text = next(iter(shape)).value if isinstance(shape, type(StrEnum)) else known_text
             call.form = {**(call.form or {}), parameter.alias: known_text}
     return call
 

@@ -329,6 +329,7 @@ def _delivery(
 ) -> Delivery:
     delivery = Delivery(
         output_id=output.id,
+        analysis_id=output.analysis_id,
         peer="pacs",
         state=state,
         attempts=more.pop("attempts", 1),

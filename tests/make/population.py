@@ -220,6 +220,7 @@ def _rows(
             Delivery,
             {
                 "output_id": output,
+                "analysis_id": key,
                 "peer": "pacs",
                 "state": DeliveryState.CONFIRMED,
                 "created_at": at,

@@ -78,6 +78,7 @@ PAGES: tuple[Page, ...] = (
     *_of(Permission.STATUS, funnel="/funnel?window=all", rules="/rules", status="/status"),
     *_of(Permission.OPERATE, optouts="/opt-outs"),
     *_of(Permission.AUDIT, audit="/audit", activations="/activations", openings="/openings"),
+    *_of(Permission.PEOPLE, people="/people"),
     *_of(Permission.ACCOUNT, account="/account"),
 )
 
@@ -162,7 +163,12 @@ def _held(session: Session, home: Path) -> Analysis:
     for output in analysis.outputs:
         session.add(
             Delivery(
-                output_id=output.id, peer="pacs", state=DeliveryState.HELD, attempts=0, created_at=ledger.NOW
+                output_id=output.id,
+                analysis_id=analysis.id,
+                peer="pacs",
+                state=DeliveryState.HELD,
+                attempts=0,
+                created_at=ledger.NOW,
             )
         )
     return analysis
@@ -217,6 +223,23 @@ def _came_again(session: Session, analysis: Analysis) -> None:
         )
 
 
+def _profile(analysis: Analysis) -> None:
+    """Its muscles along the spine: the more fat the lower."""
+    assert analysis.finding is not None
+    points = [
+        {
+            "position_mm": 5.0 * place,
+            "left_lean_cm2": 5.5 + 0.09 * place,
+            "left_fat_cm2": 4.5 - 0.1 * place,
+            "right_lean_cm2": 5.3 + 0.09 * place,
+            "right_fat_cm2": 4.2 - 0.1 * place,
+        }
+        for place in range(40)
+    ]
+    # Another object, so that the change is seen.
+    analysis.finding = analysis.finding | {"measures": analysis.finding["measures"] | {"profile": points}}
+
+
 def _slices(world: World) -> None:
     """Six slices of the flagged result, with a drawing on each."""
     with world.sessions() as session:
@@ -252,7 +275,9 @@ def _results(world: World) -> dict[str, int]:
                 session, world.home, "24", ledger.NOW - timedelta(hours=8), imat=0.3, raised=True
             ),
         }
-        _came_again(session, session.get_one(Analysis, world.ids.flagged))
+        flagged = session.get_one(Analysis, world.ids.flagged)
+        _came_again(session, flagged)
+        _profile(flagged)
         ids = {name: analysis.id for name, analysis in made.items()}
         fill_crowd(session, Crowd(results=400, drift=1.4), first_id=1001)
     return ids

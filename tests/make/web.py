@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from service.db import people
+from sqlalchemy import select
+
+from service.db import logins, people
 from service.db.session import Sessions, make_sessions
-from service.db.tables import Base
+from service.db.tables import Base, User
 from service.errors import ModelMismatch, PeerUnreachable, ServiceError
 from service.pipeline.smoke import Trial
 from service.settings import Peer, Settings
 from service.web.app import create_app
+from service.web.auth import COOKIE
 from service.web.context import Neighbours
 from service.web.neighbours import ModelFacts
 from tests.make import ledger
@@ -24,7 +27,14 @@ with warnings.catch_warnings():
     from fastapi.testclient import TestClient
 
 PASSWORD = "correct horse battery"
-USERS = {"vera": "viewer", "rita": "reviewer", "otto": "operator", "anna": "admin", "audrey": "auditor"}
+USERS = {
+    "vera": "viewer",
+    "rita": "reviewer",
+    "otto": "operator",
+    "anna": "admin",
+    "audrey": "auditor",
+    "mona": "monitor",
+}
 MODEL = ModelFacts(
     name="paraspinal",
     version="1",
@@ -154,6 +164,16 @@ def give_keys(sessions: Sessions) -> dict[str, str]:
             people.set_password(session, name=name, password=PASSWORD, now=ledger.NOW, actor="test")
             keys[role] = people.add_key(session, name=role, role=role, now=ledger.NOW, actor="test")
     return keys
+
+
+def seated(world: World, name: str) -> TestClient:
+    """A browser in which this user is logged in; without the password, which takes long to compare."""
+    client = world.client()
+    with world.sessions.begin() as session:
+        user_id = session.scalars(select(User.id).where(User.name == name)).one()
+        token = logins.finish_login(session, user_id=user_id, now=world.now, idle=timedelta(minutes=15))
+    client.cookies.set(COOKIE, token)
+    return client
 
 
 def form_token(page: str) -> str:

@@ -14,7 +14,7 @@ def test_the_page_on_disk_is_the_one_that_the_code_gives():
 
 def test_every_class_that_is_negotiated_stands_in_a_table():
     shown = set(re.findall(r"\| ([0-9.]+) \|", services() + not_kept()))
-    assert shown >= set(offering.make_offer(reports=True, asks=True).syntaxes)
+    assert shown >= set(offering.make_offer(reports=True, asks=True, performs=True).syntaxes)
 
 
 def test_a_class_that_is_kept_is_not_among_those_that_are_not():

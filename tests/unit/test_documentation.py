@@ -183,6 +183,11 @@ def test_every_page_is_reached_from_the_index() -> None:
     assert {page for page in DOCS.rglob("*.md") if page != DOCS / "index.md"} - linked == set()
 
 
+def test_the_way_back_is_told_for_every_revision_of_the_database() -> None:
+    steps = {step.name[:4] for step in (ROOT / "service/db/migrations/versions").glob("[0-9]*.py")}
+    assert steps - set(rows("../how-to/backup-and-restore.md")) == set()
+
+
 def test_finding_md_names_every_section() -> None:
     assert {field.name for field in fields(Finding)} - set(rows("finding.md")) == set()
 

@@ -188,6 +188,14 @@ def test_ages_are_told_by_sex_and_decade():
     assert by_age(records(30), "imat") == ()
 
 
+def test_a_median_does_not_tell_whose_value_it_is():
+    values = [0.1234567, *np.linspace(0.1, 0.12, 10), *np.linspace(0.13, 0.2, 10)]
+    (band,) = by_age(records(21, age_years=[55.0] * 21, imat=values), "imat")
+    assert band.p50 == 0.123
+    (band,) = by_age(records(21, age_years=[55.0] * 21, lmm=[1000 * value for value in values]), "lmm")
+    assert band.p50 == 123.0
+
+
 def test_a_band_that_subtraction_would_tell_is_empty():
     ages = [55.0] * 30 + [61.0] * 11 + [72.0] * 3
     found = by_age(records(44, age_years=ages, imat=np.ones(44)), "imat")

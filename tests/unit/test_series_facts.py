@@ -97,6 +97,11 @@ def test_the_evidence_names_attributes_and_values() -> None:
         ({"SeriesDescription": "T2 spine"}, "unknown"),
         ({"SeriesDescription": "whole spine composed"}, "whole_spine"),
         ({"BodyPartExamined": "ABDOMEN"}, "unknown"),
+        ({"BodyPartExamined": "KNEE"}, "elsewhere"),
+        ({"BodyPartExamined": "Brain ", "StudyDescription": "MRT Kopf"}, "elsewhere"),
+        ({"BodyPartExamined": "HEAD", "SeriesDescription": "t2_tse_tra_LWS"}, "lumbar"),
+        ({"BodyPartExamined": "HEAD", "StudyDescription": "MRI SPINE"}, "unknown"),
+        ({"BodyPartExamined": "HEAD", "ProtocolName": "Wirbelsaeule"}, "unknown"),
         ({}, "unknown"),
     ],
 )

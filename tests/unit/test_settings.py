@@ -81,6 +81,7 @@ A_PEER = "[[peer]]\nname = 'a'\nae_title = 'A'\nhost = 'h'\n"
         (A_PEER + "qido_url = 'http://h'", "no stow_url"),
         (A_PEER + "stow_url = 'http://h'\nconfirm = 'commitment'", "without a port"),
         (A_PEER + "port = 1\nlanes = 0", "peer.0.lanes"),
+        ("[tracing]\nendpoint = 'http://h/v1/traces'\nauthorization_file = 'f'", "tracing.endpoint must be"),
         ("not toml", "myoscreen.toml"),
     ],
 )
@@ -88,6 +89,13 @@ def test_a_mistake_is_named(home, text, words):
     write(home, text)
     with pytest.raises(ConfigurationError, match=words.replace(".", r"\.")):
         load()
+
+
+def test_a_secret_goes_without_tls_to_this_machine_alone(home):
+    write(home, "[tracing]\nendpoint = 'http://127.0.0.1:4318/v1/traces'\nauthorization_file = 'f'")
+    assert load().tracing_target["endpoint"] == "http://127.0.0.1:4318/v1/traces"
+    write(home, "[tracing]\nendpoint = 'http://h:4318/v1/traces'")
+    assert load().tracing_target["authorization_file"] is None
 
 
 def test_a_mistake_never_shows_the_value(home):
@@ -140,6 +148,7 @@ def test_a_peer_by_tls_is_bound_to_one_subject_or_several(home):
         (PEER + 'tls = true\ntls_subject = "CN=a"\n', "needs tls_certificate"),
         (TLS + PEER + "tls = true\n", "has no tls_subject"),
         (TLS + PEER + "tls = true\nmay_send = false\ncommitment_scp = true\n", "has no tls_subject"),
+        (TLS + PEER + "tls = true\nmay_send = false\nmpps_scp = true\n", "has no tls_subject"),
         (TLS + PEER + 'tls_subject = "CN=a"\n', "but not tls = true"),
         (TLS + PEER + 'tls = true\ntls_subject = "scanner"\n', "peer.0.tls_subject.0"),
         (TLS + PEER + 'tls = true\ntls_subject = "CN=a,XX=b"\n', "peer.0.tls_subject.0"),

@@ -9,12 +9,12 @@ from PIL import Image
 from pydantic import ValidationError
 
 from service.core.inputset import InputSet
-from service.core.mask import Label, Mask
+from service.core.mask import COLOURS, Label, Mask
 from service.core.series import Role
 from service.core.volume import Grid, Volume
 from service.errors import UnreadableSeries
 from service.pictures.browse import Greys, layer_png, turned
-from service.pictures.overlay import COLOURS, OPACITY, overlay_slice
+from service.pictures.overlay import OPACITY, overlay_slice
 from service.pipeline import slicefiles
 from service.pipeline.slicefiles import DRAWING_NAME, IMAGES_NAME, read_index, read_picture
 from service.pipeline.slicing import keep_slices

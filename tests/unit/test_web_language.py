@@ -12,7 +12,7 @@ from jinja2 import nodes
 from starlette.requests import Request
 
 from service.core.language import GERMAN_WORDS
-from service.web import codes, language, pages, schemas, word_tables, words
+from service.web import codes, event_words, language, pages, schemas, word_tables, words
 from service.web.german import GERMAN, TABLES
 from service.web.german.faults import FAULTS
 from service.web.language import SPEAKERS
@@ -22,7 +22,7 @@ TEMPLATES = sorted((WEB / "templates").glob("*.html"))
 #: Every table of codes whose words are shown by ``word`` or ``t``.
 TABLES_OF_WORDS = [
     table
-    for module in (word_tables, codes)
+    for module in (word_tables, codes, event_words)
     for name, table in vars(module).items()
     if name.isupper() and name not in {"IN", "NAMES", "SPEAKERS", "FAULTS", "DELIVERIES"}
     if isinstance(table, dict)
@@ -240,6 +240,31 @@ def test_every_action_of_the_audit_record_has_its_words():
     assert found - set(codes.ACTIONS) == set()
 
 
+def events():
+    """The name of every event that the code writes down."""
+    for path in WEB.parent.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] == "add_event":
+                given = call.args[1]
+                choices = (given.body, given.orelse) if isinstance(given, ast.IfExp) else (given,)
+                yield from (each.value for each in choices if is_code(each))
+
+
+def test_every_event_has_its_words_and_its_details_are_told_in_german():
+    found = set(events())
+    assert {"analysis_ready", "attempt_failed", "reviewed"} <= found
+    assert found - set(event_words.EVENTS) == set()
+    assert words.detail("hand_over", "step", language="de") == "übergeben"
+    assert words.detail("wrong_drawing", "reason", language="de").startswith("die Muskeln")
+    assert words.detail(True, "identical", language="de") == "ja"
+    assert [words.detail(given, "code") for given in ("x_y", 7, None, [])] == [
+        "x_y",
+        "7",
+        words.NOTHING,
+        words.NOTHING,
+    ]
+
+
 def test_what_rounds_to_nothing_has_no_sign():
     assert words.number(-0.04) == "0.0"
     assert words.number(-0.06) == f"{words.MINUS}0.1"
@@ -259,8 +284,8 @@ def refusals():
                     yield call.args[1]
 
 
-#: Doors and tables that no page leads to: images by STOW-RS, and people by the command line.
-FOR_PROGRAMS = {"stow.py", "people.py"}
+#: A door that no page leads to: images by STOW-RS.
+FOR_PROGRAMS = {"stow.py"}
 
 
 def test_every_refusal_is_told_in_german_by_its_code():

@@ -9,7 +9,15 @@ from service.db.tables.deliveries import CommitmentRequest, Delivery, PeerCircui
 from service.db.tables.people import ApiKey, Opening, ProviderAnswer, User, WebSession
 from service.db.tables.population import DriftLook, PopulationFamily, PopulationRow
 from service.db.tables.reading import Edit, FlagHandling, LegalHold, OptOut, ReplayOrder, Review
-from service.db.tables.received import NEVER_AGAIN, Instance, Series, SetAside, Study
+from service.db.tables.received import (
+    NEVER_AGAIN,
+    Instance,
+    PerformedSeries,
+    PerformedStep,
+    Series,
+    SetAside,
+    Study,
+)
 from service.db.tables.record import Activation, AuditEntry, AuditOutbox, SettingSeen
 from service.db.tables.running import (
     Backfill,
@@ -51,6 +59,8 @@ __all__ = [
     "OptOut",
     "Output",
     "PeerCircuit",
+    "PerformedSeries",
+    "PerformedStep",
     "PopulationFamily",
     "PopulationRow",
     "ProviderAnswer",

@@ -163,8 +163,4 @@ class Output(Base):
     analysis: Mapped[Analysis] = relationship(back_populates="outputs")
     deliveries: Mapped[list["Delivery"]] = relationship(back_populates="output")
 
-    __table_args__ = (
-        UniqueConstraint("analysis_id", "sop_instance_uid"),
-        # With that of deliveries, all that the funnel asks of them.
-        Index("ix_outputs_funnel", "analysis_id", "withdrawal"),
-    )
+    __table_args__ = (UniqueConstraint("analysis_id", "sop_instance_uid"),)

@@ -24,6 +24,9 @@ class Delivery(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     output_id: Mapped[int] = mapped_column(ForeignKey("outputs.id"), index=True)
+    #: The analysis whose result the object is of, for the funnel to count by; None of one that tells of a
+    #: withdrawal.
+    analysis_id: Mapped[int | None] = mapped_column(BigId)
     #: Name of the peer in the settings.
     peer: Mapped[str] = mapped_column(String(64))
     #: A ``service.core.status.DeliveryState``.
@@ -52,7 +55,8 @@ class Delivery(Base):
     __table_args__ = (
         UniqueConstraint("output_id", "peer"),
         Index("ix_deliveries_state_next_at", "state", "next_at"),
-        Index("ix_deliveries_funnel", "output_id", "state", "error_code", "confirm_at"),
+        # All that the funnel asks, in the order in which it counts.
+        Index("ix_deliveries_funnel", "analysis_id", "state", "error_code", "confirm_at"),
         # How traffic with each peer stands, without sorting or looking up a row.
         Index("ix_deliveries_traffic", "peer", "state", "sent_at", "confirmed_at"),
         Index("ix_deliveries_state_confirm_at", "state", "confirm_at"),

@@ -97,6 +97,34 @@ class Instance(Base):
     series: Mapped[Series] = relationship(back_populates="instances")
 
 
+class PerformedStep(Base):
+    """One performed procedure step that a scanner told of (MPPS)."""
+
+    __tablename__ = "performed_steps"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    #: Name of the peer in the settings that told.
+    peer: Mapped[str] = mapped_column(String(64))
+    sop_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)
+    #: A ``service.core.status.StepState``.
+    state: Mapped[str] = mapped_column(String(16))
+    began_at: Mapped[datetime]
+    #: When something was heard of it last.
+    changed_at: Mapped[datetime]
+
+
+class PerformedSeries(Base):
+    """How many images a series has that a step made, of the classes that are kept; it may be not here yet."""
+
+    __tablename__ = "performed_series"
+
+    step_id: Mapped[int] = mapped_column(
+        ForeignKey("performed_steps.id"), primary_key=True, autoincrement=False
+    )
+    series_uid: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
+    images: Mapped[int]
+
+
 class SetAside(Base):
     """Other bytes that came under the identifier of an image that is here; they are kept beside it."""
 

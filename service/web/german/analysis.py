@@ -3,6 +3,12 @@
 from typing import Final
 
 _PAGE: Final[dict[str, str]] = {
+    "R · cross-sectional area (cm²) · L": "R · Querschnittsfläche (cm²) · L",
+    "Height from the caudal end (mm)": "Höhe vom kaudalen Ende (mm)",
+    "Point: this examination; the error of measurement is not known.": (
+        "Punkt: diese Untersuchung; der Messfehler ist nicht bekannt."
+    ),
+    "Point: this examination, with its 95 % interval.": "Punkt: diese Untersuchung mit ihrem 95-%-Intervall.",
     "A flag says that a measure lies outside its reference range; it is no diagnosis. No flag raised "
     "does not mean no risk.": (
         "Ein Hinweis sagt, dass ein Messwert außerhalb seines Referenzbereichs liegt; er ist keine Diagnose. "

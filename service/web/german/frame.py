@@ -49,6 +49,7 @@ GERMAN: Final[dict[str, str]] = {
         "Die Zeichnung ist abgelehnt, das Ergebnis zurückgezogen."
     ),
     "Say what is to be done about the flags.": "Bitte angeben, was mit den Hinweisen geschehen soll.",
+    "Say who takes it over.": "Bitte angeben, wer übernimmt.",
     "This needs a few words that say why.": "Bitte kurz begründen.",
     "Written down.": "Eingetragen.",
     "The rerun is in the queue, as the next version.": (

@@ -104,4 +104,55 @@ GERMAN: Final[dict[str, str]] = {
     "results closed": "Ergebnisse geschlossen",
     "role changed": "Rolle geändert",
     "user enabled": "Benutzer freigegeben",
+    "People and keys": "Personen und Schlüssel",
+    "Every change is in the audit record. What each role may do stands in the documentation.": (
+        "Jede Änderung steht im Audit-Protokoll. Was welche Rolle darf, steht in der Dokumentation."
+    ),
+    (
+        "Two administrators are asked for what is put into force: therefore administrators are made, and get "
+        "new passwords, on the machine alone."
+    ): (
+        "Was gelten soll, bestätigen zwei Personen der Verwaltung: Darum entstehen Konten der Verwaltung und "
+        "ihre neuen Passwörter allein auf der Maschine."
+    ),
+    "The key {name}, shown this once:": "Der Schlüssel {name}, nur dieses eine Mal gezeigt:",
+    "The one-time password of {name}, shown this once:": (
+        "Das Einmalpasswort von {name}, nur dieses eine Mal gezeigt:"
+    ),
+    "Add an account": "Konto anlegen",
+    "Role of {name}": "Rolle von {name}",
+    "Give {name} this role": "{name} diese Rolle geben",
+    "Give this role": "Diese Rolle geben",
+    "disabled": "gesperrt",
+    "locked after wrong tries until {at} UTC": "nach falschen Versuchen gesperrt bis {at} UTC",
+    "has a one-time password": "hat ein Einmalpasswort",
+    "may log in": "darf sich anmelden",
+    "logs in at {issuer}": "meldet sich bei {issuer} an",
+    "Let {name} in again": "{name} wieder zulassen",
+    "Let in again": "Wieder zulassen",
+    "Disable {name}": "{name} sperren",
+    "Disable": "Sperren",
+    "New one-time password for {name}": "Neues Einmalpasswort für {name}",
+    "New one-time password": "Neues Einmalpasswort",
+    "your own account": "das eigene Konto",
+    "Keys of programs": "Schlüssel von Programmen",
+    "Add a key": "Schlüssel anlegen",
+    "Name of the program": "Name des Programms",
+    "Valid for days; empty: until it is revoked": "Gültig für Tage; leer: bis zum Widerruf",
+    "Last used": "Zuletzt benutzt",
+    "revoked||a key": "widerrufen",
+    "ended||a key": "abgelaufen",
+    "valid until": "gültig bis",
+    "valid until it is revoked": "gültig bis zum Widerruf",
+    "Revoke the key {name}": "Schlüssel {name} widerrufen",
+    "Revoke": "Widerrufen",
+    "There is no key.": "Es gibt keinen Schlüssel.",
+    "The role is changed. Logins of this person have ended.": (
+        "Die Rolle ist geändert. Anmeldungen dieser Person sind beendet."
+    ),
+    "The account is disabled. Logins of this person have ended.": (
+        "Das Konto ist gesperrt. Anmeldungen dieser Person sind beendet."
+    ),
+    "The account may log in again.": "Das Konto darf sich wieder anmelden.",
+    "The key lets nobody in any more.": "Der Schlüssel lässt niemanden mehr ein.",
 }

@@ -10,6 +10,7 @@ GERMAN: Final[dict[str, str]] = {
         "Zeichnung annimmt."
     ),
     "Nothing waits.": "Nichts wartet.",
+    "finished {at}": "fertig {at}",
     "What readers said": "Was bei der Durchsicht gesagt wurde",
     "Verdicts": "Urteile",
     "Results": "Ergebnisse",

@@ -180,6 +180,9 @@ GERMAN: Final[dict[str, str]] = {
     "Objects refused by a fault here": "Objekte, abgewiesen wegen eines Fehlers hier",
     "Images that came again under another identity": "Bilder, die unter anderer Identität wiederkamen",
     "Images that came again alike": "Bilder, die gleich wiederkamen",
+    "Work taken from a worker that gave no sign of life": (
+        "Arbeit, die einem Worker ohne Lebenszeichen genommen wurde"
+    ),
     "Images that came again otherwise": "Bilder, die anders wiederkamen",
     "Images that came again and could not be compared": (
         "Bilder, die wiederkamen und nicht vergleichbar waren"

@@ -49,6 +49,9 @@ GERMAN: Final[dict[str, str]] = {
     "to {name}": "an {name}",
     "version {number}": "Version {number}",
     "{low} to {high}": "{low} bis {high}",
+    "demonstration": "Vorführung",
+    "provisional": "vorläufig",
+    "of this site": "dieses Hauses",
     # The list.
     "How far what was received has come": "Wie weit das Empfangene gekommen ist",
     "Complete": "Vollständig",

@@ -49,6 +49,9 @@ GERMAN: Final[dict[str, str]] = {
     "as many images came as the sender has, and the slices have no hole": (
         "so viele Bilder kamen, wie der Sender hat, und die Schichten sind lückenlos"
     ),
+    "every image came that the scanner says it made (MPPS)": (
+        "jedes Bild kam, das das Gerät nach eigener Angabe gemacht hat (MPPS)"
+    ),
     # Objects.
     "Segmentation (SEG)": "Segmentierung (SEG)",
     "Structured report (SR)": "Strukturierter Bericht (SR)",
@@ -101,5 +104,7 @@ GERMAN: Final[dict[str, str]] = {
     "other sex": "anderes Geschlecht",
     "reading the images": "Bilder lesen",
     "measuring": "Messen",
+    "reading the headers": "Kopfdaten lesen",
+    "scoring": "Vergleichen",
     "making the objects": "Objekte erzeugen",
 }

@@ -16,6 +16,7 @@ from service.dicom import (
     committing,
     offering,
     pdu,
+    performed,
     reporting,
     retrieving,
     scp,
@@ -39,7 +40,7 @@ LABEL_MAP: Final = "1.2.840.10008.5.1.4.1.1.66.7"
 #: Names of classes that the library does not know yet.
 NEWER: Final = {LABEL_MAP: "Label Map Segmentation Storage"}
 #: What the receiver takes from a caller that may do everything.
-EVERYTHING: Final = make_offer(reports=True, asks=True)
+EVERYTHING: Final = make_offer(reports=True, asks=True, performs=True)
 DEFAULTS: Final = {name: field.default for name, field in Settings.model_fields.items()}
 
 
@@ -53,7 +54,8 @@ def _classes(uids: Any) -> list[str]:
 
 
 def _not_kept() -> list[str]:
-    kept = {*storing.MR_CLASSES, *storing.RESULT_CLASSES, offering.VERIFICATION, COMMITMENT}
+    served = {offering.VERIFICATION, COMMITMENT, performed.PERFORMED_STEP}
+    kept = {*storing.MR_CLASSES, *storing.RESULT_CLASSES, *served}
     return _classes(set(EVERYTHING.syntaxes) - kept)
 
 
@@ -70,6 +72,7 @@ def services() -> str:
     rows += [(uid, "", "yes, kept") for uid in _classes(storing.MR_CLASSES)]
     rows += [(uid, "yes", _of_results(uid)) for uid in _classes(storing.RESULT_CLASSES)]
     rows.append((COMMITMENT, "by the peer's `confirm`", "by the peer's `commitment_scp`"))
+    rows.append((performed.PERFORMED_STEP, "", "by the peer's `mpps_scp`"))
     rows.append((commitment.STUDY_ROOT_FIND, "by the peer's `confirm` or `count`, and `backfill`", ""))
     rows.append((retrieving.STUDY_ROOT_MOVE, "`backfill`", ""))
     return table(
@@ -95,9 +98,10 @@ def accepted_contexts() -> str:
         "Storage": next(iter(storing.MR_CLASSES)),
         "Verification": offering.VERIFICATION,
         "Commitment": COMMITMENT,
+        "Performed step": performed.PERFORMED_STEP,
     }
     return table(
-        ("transfer syntax", "UID", "storage", "verification", "storage commitment"),
+        ("transfer syntax", "UID", "storage", "verification", "storage commitment", "performed step"),
         (
             (_name(uid), uid, *("yes" if uid in syntaxes[kinds[kind]] else "" for kind in kinds))
             for uid in offering.TRANSFER_SYNTAXES
@@ -149,6 +153,8 @@ def acceptor_limits() -> str:
             ("objects of one question about commitment", committing.MOST_OBJECTS),
             ("longest question about commitment", f"{committing.LARGEST_QUESTION} bytes"),
             ("longest report about commitment", f"{reporting.LARGEST_REPORT} bytes"),
+            ("items in one message about a performed step", performed.MOST_IMAGES),
+            ("longest message about a performed step", f"{performed.LARGEST_STEP} bytes"),
             ("asynchronous operations", "none: one request at a time"),
         ),
     )

@@ -233,6 +233,18 @@ def stations(out: Path) -> list[Path]:
     return mr_series(out, positions=[*TEN, *second], each=table)
 
 
+def two_people(dataset: Dataset, index: int) -> None:
+    dataset.PatientSize = "1.7"
+    if index > 5:
+        dataset.PatientID, dataset.PatientBirthDate, dataset.PatientSex = "ELSE-77", "19330303", "M"
+
+
+def one_person(dataset: Dataset, index: int) -> None:
+    if index > 5:
+        dataset.PatientID += " "
+        dataset.PatientBirthDate = ""
+
+
 def numbered_backwards(dataset: Dataset, index: int) -> None:
     dataset.InstanceNumber = str(99 - index)
 

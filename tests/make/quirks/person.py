@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from tests.make.quirks.making import having, raw
+from tests.make.quirks.making import each, having, one_person, raw, two_people
 from tests.make.quirks.quirk import Quirk
 
 PERSON = partial(Quirk, group="Person and time")
@@ -91,6 +91,16 @@ PERSON_ROWS = (
             AccessionNumber=None,
             StudyID=None,
         ),
+    ),
+    PERSON(
+        text="images of two people in one stack: age and sex are not known, and the finding says so",
+        make=each(two_people),
+        facts={"age_years": None, "sex": None, "height_m": 1.7},
+    ),
+    PERSON(
+        text="a padded patient ID and a birth date missing in some images: one person",
+        make=each(one_person),
+        facts={"age_years": 60.0, "sex": "F"},
     ),
     PERSON(
         text="a Japanese name (ISO 2022 IR 87)",

@@ -71,6 +71,17 @@ PLACE_ROWS = (
         facts={"region": "unknown"},
     ),
     PLACE(
+        text="BodyPartExamined KNEE, and other parts of the body without lumbar muscle",
+        make=having(BodyPartExamined="KNEE"),
+        sets=("wrong_region",),
+        facts={"region": "elsewhere"},
+    ),
+    PLACE(
+        text="BodyPartExamined HEAD left over from another patient, described as LWS",
+        make=having(BodyPartExamined="HEAD", SeriesDescription="t2_tse_tra_LWS"),
+        facts={"region": "lumbar"},
+    ),
+    PLACE(
         text="a localizer, told by the description: 3-pl Loc",
         make=having(SeriesDescription="3-pl Loc"),
         sets=("localizer",),

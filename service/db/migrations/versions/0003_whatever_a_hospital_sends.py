@@ -155,7 +155,35 @@ def upgrade() -> None:
     _upgrade_activations()
     _upgrade_edits()
     _upgrade_replays()
+    _upgrade_steps()
     _upgrade_numbers()
+
+
+def _upgrade_steps() -> None:
+    """What scanners say that they made."""
+    big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    op.create_table(
+        "performed_steps",
+        sa.Column("id", big, nullable=False),
+        sa.Column("peer", sa.String(length=64), nullable=False),
+        sa.Column("sop_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_performed_steps")),
+        sa.UniqueConstraint("sop_instance_uid", name=op.f("uq_performed_steps_sop_instance_uid")),
+    )
+    op.create_table(
+        "performed_series",
+        sa.Column("step_id", big, autoincrement=False, nullable=False),
+        sa.Column("series_uid", sa.String(length=64), nullable=False),
+        sa.Column("images", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["step_id"], ["performed_steps.id"], name=op.f("fk_performed_series_step_id_performed_steps")
+        ),
+        sa.PrimaryKeyConstraint("step_id", "series_uid", name=op.f("pk_performed_series")),
+    )
+    op.create_index(op.f("ix_performed_series_series_uid"), "performed_series", ["series_uid"], unique=False)
 
 
 def _upgrade_numbers() -> None:
@@ -213,8 +241,7 @@ def _downgrade_people() -> None:
 #: What status and funnel are read by.
 _FASTER = (
     ("ix_analyses_state_finished_at", "analyses", ["state", "finished_at"]),
-    ("ix_outputs_funnel", "outputs", ["analysis_id", "withdrawal"]),
-    ("ix_deliveries_funnel", "deliveries", ["output_id", "state", "error_code", "confirm_at"]),
+    ("ix_deliveries_funnel", "deliveries", ["analysis_id", "state", "error_code", "confirm_at"]),
     ("ix_deliveries_traffic", "deliveries", ["peer", "state", "sent_at", "confirmed_at"]),
 )
 
@@ -266,6 +293,11 @@ def _upgrade_population() -> None:
         sa.PrimaryKeyConstraint("analysis_id", name=op.f("pk_population")),
     )
     op.create_index(op.f("ix_population_study_id"), "population", ["study_id"], unique=False)
+    op.add_column("deliveries", sa.Column("analysis_id", big, nullable=True))
+    op.execute(
+        "UPDATE deliveries SET analysis_id = (SELECT outputs.analysis_id FROM outputs "
+        "WHERE outputs.id = deliveries.output_id AND NOT outputs.withdrawal)"
+    )
     for name, table, columns in (
         (
             "ix_population_people",
@@ -293,6 +325,7 @@ def _downgrade_population() -> None:
         op.drop_index(name, table_name="analyses")
     for name, table, _ in _FASTER:
         op.drop_index(name, table_name=table)
+    op.drop_column("deliveries", "analysis_id")
 
 
 def _upgrade_watching() -> None:
@@ -544,6 +577,10 @@ def _downgrade_edits() -> None:
 
 def downgrade() -> None:
     """Go back to the revision before, as far as data allow."""
+    for table in ("performed_series", "performed_steps"):
+        op.drop_table(table)
+    # The earlier release knows no such reason.
+    op.execute("UPDATE series SET completion_reason = 'quiet' WHERE completion_reason = 'performed'")
     op.drop_table("replay_orders")
     _downgrade_edits()
     for table in ("settings_seen", "activations"):
