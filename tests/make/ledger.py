@@ -26,6 +26,7 @@ from service.core.finding import (
 from service.core.finding import (
     Output as FindingOutput,
 )
+from service.core.mask import COLOURS, Label
 from service.core.status import AnalysisState, CompletionReason, DeliveryState, OutputKind, SeriesState
 from service.db.session import Session, Sessions, make_sessions, upgrade
 from service.db.tables import (
@@ -502,17 +503,17 @@ def _flag_text(state: str, z: float) -> str:
 
 
 def picture(*, seed: int, width: int = 320, height: int = 240) -> bytes:
-    """A PNG with two blobs on a grey ground, so that a page has something to show."""
+    """A PNG with two muscles on a grey ground, so that a page has something to show."""
     rows = []
     for y in range(height):
         row = bytearray([0])
         for x in range(width):
-            left = ((x - 105) / 38) ** 2 + ((y - 150) / 52) ** 2
-            right = ((x - 215) / 38) ** 2 + ((y - 150) / 52) ** 2
+            right = ((x - 105) / 38) ** 2 + ((y - 150) / 52) ** 2
+            left = ((x - 215) / 38) ** 2 + ((y - 150) / 52) ** 2
             body = ((x - 160) / 150) ** 2 + ((y - 120) / 112) ** 2
             grey = 0 if body > 1 else 62 + (x * 7 + y * 13 + seed) % 23
             if min(left, right) < 1:
-                row += bytes((192, 104, 88) if left < right else (153, 83, 70))
+                row += bytes(COLOURS[Label.LEAN_LEFT if left < right else Label.LEAN_RIGHT])
             else:
                 row += bytes((grey, grey, grey))
         rows.append(bytes(row))

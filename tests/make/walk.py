@@ -10,6 +10,7 @@ from typing import Any
 
 from service.core.activation import Kind
 from service.core.finding import AutomaticTotals, Edited, SegmentAgreement, StationSection
+from service.core.mask import COLOURS
 from service.core.series import BlockPlace
 from service.core.status import DeliveryState, Difference
 from service.db import activating, logins, openings, optouts, retention, reviews, withdrawals, worklist
@@ -251,7 +252,7 @@ def _slices(world: World) -> None:
         )
         for place in range(1, 7)
     ]  # fmt: skip
-    colours = dict.fromkeys(("LEAN_LEFT", "IMAT_LEFT", "LEAN_RIGHT", "IMAT_RIGHT"), (150, 90, 70))
+    colours = {label.name: colour for label, colour in COLOURS.items()}
     picture = ledger.picture(seed=1)
     index = SliceIndex(slices=tuple(facts), fat_separated=True, colours=colours, shrink=2)
     with zipfile.ZipFile(world.home / str(folder) / DRAWING_NAME, "w") as archive:
