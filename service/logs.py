@@ -4,12 +4,14 @@ Whatever stands under another key is dropped (its key is named), exceptions are 
 without their message, and messages of DICOM libraries are withheld: all three can hold identifiers.
 """
 
+import contextlib
 import json
 import logging
 import logging.config
+import sys
 import traceback
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from service.errors import ServiceError
 
@@ -129,6 +131,18 @@ class TextFormatter(logging.Formatter):
         return " ".join(words)
 
 
+class StandardError(logging.StreamHandler[TextIO]):
+    """Writes lines to standard error; of a line that cannot be written it tells that it is lost, and why."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name that logging calls
+        """Type of the failure alone: what logging prints otherwise quotes arguments and exceptions."""
+        error = sys.exc_info()[0]
+        # A process that has nowhere left to write goes on with its work.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            name = error.__name__ if error else "unknown"
+            sys.stderr.write(f"log_line_lost {record.name}:{record.lineno} {name}\n")
+
+
 def setup(
     *, style: Literal["text", "json"], level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 ) -> None:
@@ -143,7 +157,7 @@ def setup(
             },
             "handlers": {
                 "stderr": {
-                    "class": "logging.StreamHandler",
+                    "class": "service.logs.StandardError",
                     "formatter": style,
                     "stream": "ext://sys.stderr",
                 }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from service.logs import StandardError
 from tests.make.leaks import Watch, watch_browsers, watch_everything
 
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
@@ -48,12 +49,20 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     report = yield
     if call.when != "teardown":
         return report
+    _forget_streams()
     WATCH.note("standard error", report.capstderr)
     found = WATCH.look()
     if found and item.get_closest_marker("names_people") is None:
         report.outcome = "failed"
         report.longrepr = "\n".join(["A patient of the tests is named.", *found])
     return report
+
+
+def _forget_streams() -> None:
+    """A test that set up logging pointed it to the standard error of that test, which is closed after it."""
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, StandardError)]:
+        root.removeHandler(handler)
 
 
 def _skipped(terminalreporter: pytest.TerminalReporter) -> list[tuple[str, str]]:

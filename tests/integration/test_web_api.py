@@ -455,6 +455,7 @@ def test_openapi_describes_every_route_of_the_contract(world):
         "/api/v1/peers/{name}/retry",
         "/api/v1/peers/{name}/give-up",
         "/api/v1/audit",
+        "/api/v1/audit/export",
         "/api/v1/openings",
         "/dicomweb/studies",
         "/dicomweb/studies/{study_uid}",

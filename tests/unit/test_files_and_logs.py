@@ -1,3 +1,4 @@
+import io
 import json
 import logging
 
@@ -73,3 +74,22 @@ def test_messages_of_libraries_that_quote_values_are_withheld():
     line = logs.TextFormatter().format(record("pydicom.valuerep", "Invalid value for VR DA: '19641x'"))
     assert "19641x" not in line
     assert "pydicom.valuerep:7" in line
+
+
+def test_a_line_that_cannot_be_written_is_told_without_what_it_said(capsys):
+    stream = io.StringIO()
+    stream.close()
+    handler = logs.StandardError(stream)
+    unfilled = record(message="asked for %s %s")
+    unfilled.args = ("Doe^Jane",)
+    for line in (record(error=raised(ValueError("Doe^Jane"))), unfilled):
+        handler.emit(line)
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["log_line_lost service.x:7 ValueError", "log_line_lost service.x:7 TypeError"]
+
+
+def test_a_process_without_standard_error_goes_on(monkeypatch):
+    monkeypatch.setattr("sys.stderr", None)
+    handler = logs.StandardError(io.StringIO())
+    handler.formatter = logging.Formatter("%(nothing)s")
+    handler.emit(record())
