@@ -10,6 +10,7 @@ import pytest
 
 from service.logs import StandardError
 from tests.make.leaks import Watch, watch_browsers, watch_everything
+from tests.make.passwords import hashed_cheaply
 
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
 
@@ -35,6 +36,13 @@ def pytest_sessionstart() -> None:
 def pytest_collection_finish() -> None:
     """The tests are read, so it is known whether they use a browser."""
     watch_browsers(WATCH)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _passwords_hashed_cheaply():
+    """Slow hashes are for those who steal them."""
+    with hashed_cheaply():
+        yield
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,6 +9,7 @@ from service.db import logins, people
 from service.db.session import make_sessions
 from service.db.tables import ApiKey, Base, User, WebSession
 from service.errors import InvalidRequest
+from tests.make.passwords import REAL
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 IDLE = timedelta(minutes=15)
@@ -56,6 +57,7 @@ def test_neither_password_nor_token_nor_key_stands_in_the_database(session, anna
     key = people.add_key(session, name="monitor", role="viewer", now=NOW, actor="anna")
     row, login = session.scalars(select(ApiKey)).one(), session.scalars(select(WebSession)).one()
     assert anna.password_hash.startswith("$argon2id$")
+    assert REAL.hash(GOOD).startswith("$argon2id$v=19$m=65536,t=3,p=4$")
     assert key not in (row.key_sha256, row.name)
     assert login.token_sha256 != token
 
