@@ -8,7 +8,6 @@ from tests.make.kills import house
 TELLING = [
     "2: receive after Incoming.keep",
     "3: receive after Recorder.record",
-    "5: work before _job",
     "11: work after save_finding",
     "12: work after _send",
     "12: web after order_rerun",

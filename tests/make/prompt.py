@@ -1,10 +1,12 @@
-"""``python -m service.cli`` with reports every other second, for tests that wait for one."""
+"""``python -m service.cli`` that reports at once, for tests that wait for it."""
 
 from datetime import timedelta
 
 from service.cli import main
-from service.pipeline import notify
+from service.pipeline import forward, notify
+from service.worker import celery_app
 
 if __name__ == "__main__":
-    notify.EVERY = timedelta(seconds=2)
+    notify.EVERY = forward.EVERY = timedelta(seconds=0.5)
+    celery_app.SEAL_SECONDS = 1.0
     main()

@@ -3,11 +3,13 @@
 Run as a program it is a real worker process around that analysis: ``python -m tests.make.stand_in``.
 """
 
+import functools
 import json
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -90,10 +92,13 @@ def work() -> None:
     # The runner needs none of these.
     from service.cli.workshops import recipe_from  # noqa: PLC0415
     from service.settings import load  # noqa: PLC0415
-    from service.worker import main  # noqa: PLC0415
+    from service.worker import main, tasks  # noqa: PLC0415
 
     logs.setup(style="text", level="INFO")
     settings = load()
+    # What a hospital waits for seconds, a test need not.
+    main.RETRY_AFTER, tasks.RING_AGAIN_SECONDS = timedelta(seconds=0.2), 0.5
+    main.Keeper = functools.partial(main.Keeper, finish_seconds=1.0)
     main.work(settings, recipe_from(settings), command=(sys.executable, "-m", "tests.make.stand_in", RUNNER))
 
 
