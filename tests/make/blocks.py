@@ -22,7 +22,7 @@ from service.dicom.synthesis import (
 )
 
 #: Tilt of each block from caudal (L5/S1) to cranial, towards the feet in front: discs lie in lordosis.
-TILTS: tuple[float, ...] = (28.0, 16.0, 6.0, -3.0, -9.0)
+TILTS: tuple[float, ...] = (28.0, 6.0, -9.0)
 #: Distance of the discs along the body.
 DISC_MM = 36.0
 SLICES = 4
