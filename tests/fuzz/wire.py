@@ -14,6 +14,7 @@ from pathlib import Path
 
 from service.dicom import scu
 from tests.make import wire
+from tests.make.asking import crowd, session_of_questions, session_of_steps
 from tests.make.received import encoded
 from tests.make.running import running_service
 from tests.make.series import mr_series
@@ -23,6 +24,15 @@ HANG_SECONDS = 20.0
 EXTREMES = (0, 1, 2, 5, 6, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x1FFFF, 0x20001, 0x7FFFFFFF, 0xFFFFFFFF)
 #: Far below what a leak of one buffer for each association would come to, and above what caches need.
 MOST_GROWTH_MB = 64
+#: Who says all this: may send, ask for commitment, and tell of performed steps.
+SCANNER = {
+    "name": "scanner",
+    "ae_title": "SCANNER",
+    "host": "127.0.0.1",
+    "port": 9,
+    "commitment_scp": True,
+    "mpps_scp": True,
+}
 
 
 def good_session(path: Path) -> list[bytes]:
@@ -120,13 +130,15 @@ def main() -> None:
     chance = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as scratch:
         (path,) = mr_series(Path(scratch) / "in", positions=[0.0])
-        session = good_session(path)
-        with running_service(Path(scratch) / "home", doors=("receive", "web")) as service:
+        sessions = [good_session(path), session_of_questions(crowd(2)), session_of_steps([path])]
+        home, doors = Path(scratch) / "home", ("receive", "web")
+        with running_service(home, doors=doors, peers=(SCANNER,)) as service:
             process = service.processes["receive"]
-            play(service.dicom_port, session, chance)
+            for session in sessions:
+                play(service.dicom_port, session, chance)
             before, end, played = _resident_mb(process.pid), time.monotonic() + arguments.seconds, 0
             while time.monotonic() < end:
-                play(service.dicom_port, mutate(session, chance), chance)
+                play(service.dicom_port, mutate(chance.choice(sessions), chance), chance)
                 played += 1
                 assert process.poll() is None, service.logs()
             grown = _resident_mb(process.pid) - before

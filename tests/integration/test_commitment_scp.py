@@ -3,7 +3,6 @@
 import random
 import socket
 import ssl
-import struct
 import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,11 +18,12 @@ from service import receiver
 from service.db import clock, commitments_in
 from service.db.session import make_sessions, reading
 from service.db.tables import AuditEntry, CommitmentRequest, Instance, Series
-from service.dicom.commitment import COMMITMENT_CLASS, COMMITMENT_INSTANCE
+from service.dicom.commitment import COMMITMENT_CLASS
 from service.dicom.committing import LARGEST_QUESTION, MOST_OBJECTS
 from service.pipeline import commit
 from tests.fuzz.wire import mutate, play
 from tests.make import certificates, wire
+from tests.make.asking import action, crowd, element, session_of_questions
 from tests.make.modality import MR_IMAGE, Modality, ask_on
 from tests.make.outbox import TERMS
 from tests.make.running import free_port, wait_for
@@ -447,36 +447,6 @@ def test_other_actions_and_instances_are_refused_by_name(world):
     assert world.rows() == []
 
 
-def element(group, number, value, *, order="<"):
-    """One element in an implicit syntax; also an item."""
-    value += bytes(len(value) % 2)
-    return struct.pack(f"{order}HHI", group, number, len(value)) + value
-
-
-def crowd(count, *, empty=False):
-    """A question about so many objects, as bytes."""
-    sop_class = element(8, 0x1150, MR_IMAGE.encode())
-    items = (
-        element(0xFFFE, 0xE000, b"" if empty else sop_class + element(8, 0x1155, b"1.2.3.%09d" % number))
-        for number in range(count)
-    )
-    return element(8, 0x1195, b"1.2.3") + element(8, 0x1199, b"".join(items))
-
-
-def action():
-    """The command set of an N-ACTION-RQ."""
-    return wire.command_set(
-        {
-            0x0003: wire.uid(COMMITMENT_CLASS),
-            0x0100: wire.us(0x0130),
-            0x0110: wire.us(3),
-            0x0800: wire.us(1),
-            0x1001: wire.uid(COMMITMENT_INSTANCE),
-            0x1008: wire.us(1),
-        }
-    )
-
-
 def told_about(port, raw):
     """The status of the answer to these bytes, sent as they are."""
     with socket.create_connection(("127.0.0.1", port), 20) as connection:
@@ -513,15 +483,6 @@ def test_nonsense_is_refused(world):
     for raw in (b"nonsense", whole[:30], element(8, 0x1199, b"\xff" * 400)):
         assert told_about(world.door.port, raw) == 0x0115
     assert world.rows() == []
-
-
-def session_of_questions(raw):
-    """An association that asks twice, and stays for the reports."""
-    contexts = {1: (COMMITMENT_CLASS, (wire.IMPLICIT,)), 3: (wire.VERIFICATION, (wire.IMPLICIT,))}
-    asking = [wire.data(1, 3, action()), wire.data(1, 2, raw)]
-    answer = {0x0100: wire.us(0x8100), 0x0120: wire.us(1), 0x0800: wire.us(0x0101), 0x0900: wire.us(0)}
-    told = wire.data(1, 3, wire.command_set(answer))
-    return [wire.associate_request(contexts=contexts), *asking, *asking, told, wire.echo_request()]
 
 
 def test_wrong_bytes_in_questions_leave_the_receiver_as_it_was(world):

@@ -10,7 +10,6 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, generate_uid
 from pynetdicom import AE
-from pynetdicom.dsutils import encode
 from pynetdicom.presentation import build_context
 from sqlalchemy import func, select
 
@@ -24,7 +23,7 @@ from service.pipeline import performed as verb
 from service.pipeline.close import Closing, Holes, close_series
 from service.settings import load
 from tests.fuzz.wire import mutate, play
-from tests.make import wire
+from tests.make.asking import session_of_steps, step
 from tests.make.databases import bring_up
 from tests.make.modality import EXPLICIT, MR_IMAGE
 from tests.make.received import instance
@@ -53,25 +52,6 @@ def associated(port, calling="SCANNER"):
         yield association
     finally:
         association.release()
-
-
-def step(state, paths=(), *, sop_class=MR_IMAGE):
-    """What is said of a step that made these files."""
-    told = Dataset()
-    if state is not None:
-        told.PerformedProcedureStepStatus = state
-    by_series = {}
-    for path in paths:
-        image = pydicom.dcmread(path, stop_before_pixels=True)
-        item = Dataset()
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, image.SOPInstanceUID
-        by_series.setdefault(str(image.SeriesInstanceUID), []).append(item)
-    told.PerformedSeriesSequence = []
-    for uid, items in by_series.items():
-        series = Dataset()
-        series.SeriesInstanceUID, series.ReferencedImageSequence = uid, items
-        told.PerformedSeriesSequence.append(series)
-    return told
 
 
 class World:
@@ -269,19 +249,6 @@ def test_too_many_images_are_refused_whole(world, images):
     told.PerformedSeriesSequence[0].ReferencedImageSequence = [Dataset()] * MOST_IMAGES
     assert world.end(told) == 0x0213
     assert world.rows() == ([("scanner", "in_progress")], [])
-
-
-def session_of_steps(paths):
-    """An association that creates a step and sets it, as bytes."""
-    said = [(0x0140, step("IN PROGRESS")), (0x0120, step("COMPLETED", paths))]
-    pdus = [wire.associate_request(contexts={1: (PERFORMED_STEP, (wire.IMPLICIT,))})]
-    for field, told in said:
-        elements = {0x0100: wire.us(field), 0x0110: wire.us(3), 0x0800: wire.us(1)}
-        numbers = (0x0002, 0x1000) if field == 0x0140 else (0x0003, 0x1001)
-        elements |= dict(zip(numbers, (wire.uid(PERFORMED_STEP), wire.uid("1.2.3.4")), strict=True))
-        raw = encode(told, is_implicit_vr=True, is_little_endian=True)
-        pdus += [wire.data(1, 3, wire.command_set(elements)), wire.data(1, 2, raw)]
-    return [*pdus, wire.release_request()]
 
 
 def test_wrong_bytes_leave_the_receiver_as_it_was(world, images):
