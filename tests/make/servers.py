@@ -76,6 +76,8 @@ class Server:
     user: str | None = None
     environment: Mapping[str, str] | None = None
     process: subprocess.Popen[bytes] | None = None
+    #: Ends it at once, where nobody needs any more what it holds.
+    at_once: signal.Signals = signal.SIGKILL
 
     def start(self) -> None:
         """Start it and wait until it takes connections."""
@@ -99,10 +101,16 @@ class Server:
         return listens(self.port)
 
     def stop(self) -> None:
-        """End it."""
+        """End it, so that it can start again with what it holds."""
         if self.process is not None:
             end(self.process)
             self.process = None
+
+    def throw_away(self) -> None:
+        """End it for good."""
+        if self.process is not None:
+            self.process.send_signal(self.at_once)
+            self.stop()
 
 
 @contextmanager
@@ -111,7 +119,7 @@ def _running(server: Server) -> Iterator[Server]:
         server.start()
         yield server
     finally:
-        server.stop()
+        server.throw_away()
 
 
 @contextmanager
@@ -198,13 +206,12 @@ def start_postgres() -> Iterator[Postgres]:
             *(postgres, "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", ""),
             *("-c", "fsync=off", "-c", "max_connections=200"),
         ]
-        with _running(Server(command, port, folder / "postgres.log", user=user)) as server:
+        # Killed, its postmaster would leave shared memory behind; SIGQUIT is its immediate shutdown.
+        server = Server(command, port, folder / "postgres.log", user=user, at_once=signal.SIGQUIT)
+        with _running(server):
             found = Postgres(server, port)
             wait_for("PostgreSQL to answer", lambda: _answers(found), seconds=START_SECONDS)
             yield found
-            # At once: its data are thrown away, so nothing is written out and no client waited for.
-            if server.process is not None:
-                server.process.send_signal(signal.SIGQUIT)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
