@@ -19,29 +19,39 @@ FAILED = 1
 WRONG_USAGE = 2
 #: Commands whose exit status is read by a program that has a meaning of its own for ``FAILED``.
 WRONG_USAGE_OF = {"check": 3}
-#: Where each command lives.
+#: Where each command lives, and what `myoscreen --help` says of it without loading it, on one line.
 COMMANDS = {
-    **dict.fromkeys(("serve", "receive", "work", "web"), "doors"),
-    **dict.fromkeys(("send", "echo", "db"), "errands"),
-    **dict.fromkeys(("user", "key"), "people"),
-    "norms": "norms",
-    "model": "references",
-    **dict.fromkeys(("backup", "restore", "purge", "hold"), "keeping"),
-    "withdraw": "withdrawal",
-    **dict.fromkeys(("rescore", "replay"), "again"),
-    "audit": "auditing",
-    "activation": "activation",
-    "analyse": "analyse",
-    "rules": "rules",
-    "optout": "optout",
-    "privacy": "privacy",
-    "ingest": "ingest",
-    "backfill": "backfill",
-    "demo": "demo",
-    "doctor": "doctor",
-    "check": "check",
-    "selftest": "selftest",
-    "notify": "notify",
+    "serve": ("doors", "Everything on this machine: receiver, worker and web."),
+    "receive": ("doors", "Listen for DICOM."),
+    "work": ("doors", "Sweep, analyse and deliver."),
+    "web": ("doors", "Serve the dashboard and the REST interface."),
+    "send": ("errands", "Send DICOM files by C-STORE, the bytes as they are."),
+    "echo": ("errands", "Ask a peer by C-ECHO whether it is there."),
+    "db": ("errands", "Look after the database."),
+    "user": ("people", "People who may log in."),
+    "key": ("people", "API keys for programs."),
+    "norms": ("norms", "Reference tables by age and sex."),
+    "model": ("references", "Networks and their cards."),
+    "backup": ("keeping", "Copy everything that an installation is made of."),
+    "restore": ("keeping", "Put a backup into an empty installation."),
+    "purge": ("keeping", "Take away what is finished and older than it is kept."),
+    "hold": ("keeping", "Studies of which nothing is deleted."),
+    "withdraw": ("withdrawal", "Take a result back: whoever was sent it is told."),
+    "rescore": ("again", "Score stored measures by the norms and the policy of now."),
+    "replay": ("again", "Run an analysis again from the stored images, and compare."),
+    "audit": ("auditing", "The record of who did what."),
+    "activation": ("activation", "Which network, norms, policy and rules are in force."),
+    "analyse": ("analyse", "Analyse folders or files, without any server."),
+    "rules": ("rules", "The rules that choose what is measured."),
+    "optout": ("optout", "Patients whose images are not analysed."),
+    "privacy": ("privacy", "Everything that is here of one patient."),
+    "ingest": ("ingest", "Take files in as if they had been sent."),
+    "backfill": ("backfill", "Fetch past studies from a peer."),
+    "demo": ("demo", "Start everything, and play one series through it."),
+    "doctor": ("doctor", "Look whether this installation is in order."),
+    "check": ("check", "One line for Nagios and its like, with performance data."),
+    "selftest": ("selftest", "Send the phantom through receiver and worker."),
+    "notify": ("notify", "Notifications by e-mail and webhook."),
 }
 
 
@@ -51,6 +61,23 @@ class Verdict(SystemExit):
 
 def build_app(command: str | None = None) -> typer.Typer:
     """The application with all commands, or with those of the module that knows ``command``."""
+    app = _empty_app()
+    known = COMMANDS.get(command or "")
+    wanted = [known[0]] if known else dict.fromkeys(module for module, _ in COMMANDS.values())
+    for name in wanted:
+        importlib.import_module(f"service.cli.{name}").add_to(app)
+    return app
+
+
+def build_overview() -> typer.Typer:
+    """The application as its help shows it, without loading anything: no command of it does a thing."""
+    app = _empty_app()
+    for name, (_, summary) in COMMANDS.items():
+        app.command(name, help=summary)(_nothing)
+    return app
+
+
+def _empty_app() -> typer.Typer:
     app = typer.Typer(
         name="myoscreen",
         help="Opportunistic measurement of the paraspinal muscles on MRI. "
@@ -62,9 +89,6 @@ def build_app(command: str | None = None) -> typer.Typer:
     )
     # A callback keeps a single command from becoming the application itself.
     app.callback()(_nothing)
-    wanted = {COMMANDS[command]} if command in COMMANDS else dict.fromkeys(COMMANDS.values())
-    for name in wanted:
-        importlib.import_module(f"service.cli.{name}").add_to(app)
     return app
 
 
@@ -77,7 +101,7 @@ def main() -> None:
     logs.setup(style="text", level="WARNING")
     command = sys.argv[1] if len(sys.argv) > 1 else None
     try:
-        build_app(command)()
+        (build_app(command) if command in COMMANDS else build_overview())()
     except Verdict:
         raise
     except SystemExit as ended:
